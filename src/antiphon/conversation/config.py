@@ -1,0 +1,50 @@
+"""How one conversation is to be held: what its caller asked for and what the operator set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from antiphon.providers.base import LanguageModel, Recognizer, Synthesizer, TurnModel, VoiceDetector
+from antiphon.turns.policy import TurnPolicy
+
+DEFAULT_INSTRUCTIONS = (
+    "You are Antiphon, a friendly voice assistant. Everything you write is spoken aloud, so answer in one to three "
+    "short, plain sentences without lists or markup. Begin with the answer itself."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Providers:
+    """Who hears, thinks and speaks in this conversation. Shared by all sessions."""
+
+    recognizer: Recognizer
+    language_model: LanguageModel
+    synthesizer: Synthesizer
+    voice_detector: VoiceDetector
+    turn_model: TurnModel | None = None
+    """None: silence and words alone end a turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationConfig:
+    """One session's wishes, already validated."""
+
+    input_rate: int = 16_000
+    """Hz of the microphone sound: 8000-48000."""
+    output_rate: int = 24_000
+    """Hz of the reply's sound: 8000-48000."""
+    language: str = "auto"
+    """ISO 639-1, or ``auto``."""
+    voice: str = ""
+    speed: float = 1.0
+    """Pace of the voice, 0.5-2.0."""
+    instructions: str = ""
+    """Added to the operator's own."""
+    mode: Literal["open_mic", "push_to_talk"] = "open_mic"
+    system_prompt: str = DEFAULT_INSTRUCTIONS
+    policy: TurnPolicy = field(default_factory=TurnPolicy)
+    max_reply_tokens: int = 300
+    temperature: float = 0.6
+    context_tokens: int = 2_000
+    """What is kept of the conversation for the language model; older turns are dropped, the system prompt never."""

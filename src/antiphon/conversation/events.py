@@ -1,0 +1,180 @@
+"""What a conversation tells the world. The server puts these on the wire; telemetry and usage listen.
+
+Every ``at_s`` is seconds on the session's audio clock: sound received since the session began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from antiphon.providers.base import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStarted:
+    """The user began to speak."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechStopped:
+    """The user fell silent; the turn may or may not be over."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptChanged:
+    """The words of a turn as known now. ``final`` once, when the turn is over."""
+
+    turn_id: str
+    text: str
+    final: bool
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyStarted:
+    """A reply to a confirmed turn begins. Speculative replies are told of only once they are kept."""
+
+    turn_id: str
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyText:
+    """The next piece of the reply's text, as written by the model (not as spoken)."""
+
+    reply_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioStarted:
+    """Sound of the reply follows."""
+
+    reply_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyAudio:
+    """Sound to play next: PCM s16le mono at the session's output rate, 20-100 ms."""
+
+    reply_id: str
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioDone:
+    """All sound of the reply has been sent."""
+
+    reply_id: str
+    total_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybackChanged:
+    """The client should turn the reply down (``duck``), pause it where it is (``hold``), or go on (``resume``)."""
+
+    reply_id: str
+    action: Literal["duck", "hold", "resume"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """The reply was cut short: drop what is queued. ``heard_text`` is what stays in the history."""
+
+    reply_id: str
+    heard_ms: int
+    heard_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of a turn, in ms from the end of the user's speech (negative: before it)."""
+
+    name: str
+    """``capture``, ``asr``, ``llm``, ``clause``, ``tts``, ``hold`` (see docs/latency.md)."""
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderCall:
+    """One call to a provider, however it ended."""
+
+    kind: Literal["asr", "llm", "tts"]
+    provider: str
+    """``provider:model``"""
+    usage: Usage
+    speculative: bool = False
+    """Made before the turn was confirmed and then thrown away."""
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyDone:
+    """The reply is over, heard to its end or cut short."""
+
+    turn_id: str
+    reply_id: str
+    text: str
+    """What stays in the history."""
+    latency_ms: Mapping[str, float]
+    """Stage name → ms on the way to the first sound, and ``first_sound``: their sum, end of speech → first sound sent."""
+    stages: tuple[Stage, ...] = ()
+    calls: tuple[ProviderCall, ...] = ()
+    interrupted: bool = False
+    error: str = ""
+    """Code of what went wrong, empty when nothing did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A turn-taking signal or decision, and why: an entry of the flight recorder."""
+
+    at_s: float
+    kind: str
+    """``speech``, ``pause``, ``turn_model``, ``transcript``, ``wait``, ``turn``, ``speculate``, ``release``, ``discard``, ``duck``, ``hold``, ``resume``,
+    ``cancel``, ``echo``, …"""
+    reason: str
+    """A short sentence for people, without what was said."""
+    details: Mapping[str, float | str | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something the user should know that is not an error: ``degraded``, ``budget``, ``model``."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Something went wrong in this session; it goes on unless the server closes it."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+Event = (
+    SpeechStarted
+    | SpeechStopped
+    | TranscriptChanged
+    | ReplyStarted
+    | ReplyText
+    | AudioStarted
+    | ReplyAudio
+    | AudioDone
+    | PlaybackChanged
+    | Interrupted
+    | ReplyDone
+    | Decision
+    | Notice
+    | Failed
+)

@@ -1,0 +1,114 @@
+"""The error tree: whose fault, whether trying again may help, and a stable code.
+
+    AntiphonError
+    ├── ClientError              the caller sent something we cannot use
+    │   ├── ProtocolError        a message that is not antiphon.v1
+    │   ├── AudioError           sound that is not what was announced
+    │   └── RefusedError         not let in: busy, not allowed, draining
+    ├── ProviderError            a speech or language provider did not do its work
+    │   ├── ProviderUnavailable  unreachable, overloaded, timed out, cut off   (retryable)
+    │   ├── ProviderRejected     bad key, unknown model, invalid request
+    │   └── ProviderEmpty        it answered with nothing                      (retryable)
+    ├── ModelError               an embedded model is missing, altered or will not load
+    └── SettingsError            a setting that is unknown or impossible
+
+Messages are for people: what was wrong, what was expected, what to do. They never hold speech,
+keys or tickets. ``server/wire_errors.py`` is the one place that turns an error into a wire message.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AntiphonError(Exception):
+    """Base of every error this package raises on purpose.
+
+    ``code`` is stable and goes over the wire; ``retryable`` says whether the same request may succeed later.
+    """
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ClientError(AntiphonError):
+    """The caller sent something we cannot use; only that caller is told."""
+
+    code = "bad_request"
+
+
+class ProtocolError(ClientError):
+    """A message that is not antiphon.v1."""
+
+    code = "bad_message"
+
+
+class AudioError(ClientError):
+    """Sound that is not what was announced: odd length, too large, wrong rate, not a WAV."""
+
+    code = "bad_audio"
+
+
+class RefusedError(ClientError):
+    """Not let in. ``retry_after_s`` says when to try again, in seconds."""
+
+    code = "busy"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderError(AntiphonError):
+    """A speech or language provider did not do its work. ``provider`` names it, as in ``openai:gpt-4o-mini``."""
+
+    code = "provider_failed"
+
+    def __init__(self, message: str, *, provider: str) -> None:
+        super().__init__(message)
+        self.provider = provider
+
+
+class ProviderUnavailable(ProviderError):
+    """Unreachable, overloaded, too slow or cut off. ``retry_after_s`` is the provider's own wish, if it gave one."""
+
+    code = "provider_unavailable"
+    retryable = True
+
+    def __init__(self, message: str, *, provider: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, provider=provider)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderRejected(ProviderError):
+    """The provider understood and said no: bad key, unknown model or voice, invalid request."""
+
+    code = "provider_rejected"
+
+
+class ProviderEmpty(ProviderError):
+    """The provider answered with nothing."""
+
+    code = "provider_empty"
+    retryable = True
+
+
+class ModelError(AntiphonError):
+    """An embedded model is missing, altered or will not load. ``model_id`` is its catalog id."""
+
+    code = "model_unavailable"
+
+    def __init__(self, message: str, *, model_id: str) -> None:
+        super().__init__(message)
+        self.model_id = model_id
+
+
+class SettingsError(AntiphonError):
+    """A setting that is unknown or impossible. The message names it, its value and what is allowed."""
+
+    code = "bad_setting"

@@ -1,0 +1,1 @@
+"""Whose turn is it? Pure: no clock, no loop, no sockets. Time is an argument."""
