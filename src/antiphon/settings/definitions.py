@@ -1,0 +1,292 @@
+"""Every setting, with its unit, default, limits and a line of help. ``docs/settings.md`` is written from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+)
+from pydantic.functional_serializers import WrapSerializer
+
+from antiphon.settings.providers import ProviderChoice, parse_chain
+
+
+def _parse_list(value: object) -> object:
+    """Commas in the environment, a list in TOML."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_store(value: str) -> str:
+    if value == "memory":
+        return value
+    if value.startswith(("valkey://", "valkeys://", "redis://", "rediss://")):
+        raise ValueError(
+            "a shared store is not available in this version of Antiphon; the only store is memory"
+        )
+    raise ValueError("the only store is memory")
+
+
+def _check_origin(value: str) -> str:
+    scheme, separator, host = value.partition("://")
+    if not separator or scheme not in ("http", "https") or not host or "/" in host or host != host.lower():
+        raise ValueError(
+            f"{value!r} is not an origin; write it as browsers do: https://talk.example.org, no path, lower case"
+        )
+    return value
+
+
+def _expand(value: Path) -> Path:
+    return value.expanduser()
+
+
+def _as_text(value: Any, handler: SerializerFunctionWrapHandler) -> str:
+    return ",".join(str(part) for part in value)
+
+
+Chain = Annotated[tuple[ProviderChoice, ...], BeforeValidator(parse_chain), WrapSerializer(_as_text)]
+Origin = Annotated[str, AfterValidator(_check_origin)]
+Origins = Annotated[tuple[Origin, ...], BeforeValidator(_parse_list), WrapSerializer(_as_text)]
+Store = Annotated[str, AfterValidator(_check_store)]
+Folder = Annotated[Path, AfterValidator(_expand)]
+
+
+def setting(default: Any, help_text: str, *, unit: str = "", group: str, **limits: Any) -> Any:
+    """A setting: its default, a line of help, its unit (empty for names and switches), and its limits."""
+    return Field(default, description=help_text, json_schema_extra={"unit": unit, "group": group}, **limits)
+
+
+class Settings(BaseModel):
+    """All settings, checked. Frozen: what the server started with is what it runs with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    # ---- who hears, thinks and speaks
+    profile: Literal["auto", "fast", "balanced"] = setting(
+        "auto",
+        "Which embedded models to use: `fast` answers soonest, `balanced` answers better, `auto` picks the "
+        "better one that this machine's memory and cores serve well.",
+        group="Models",
+    )
+    asr: Chain = setting(
+        "local",
+        "Who turns speech into text, as `provider:model`; after a comma, whom to use when that cannot start.",
+        group="Models",
+    )
+    llm: Chain = setting(
+        "local", "Who writes the replies, as `provider:model`, with fallbacks after commas.", group="Models"
+    )
+    tts: Chain = setting(
+        "local", "Who speaks the replies, as `provider:model`, with fallbacks after commas.", group="Models"
+    )
+    ear: Literal["auto", "local", "scripted"] = setting(
+        "auto",
+        "Who notices speech and the end of a turn: the embedded models (`local`), or a loudness "
+        "threshold (`scripted`). `auto` is `scripted` only when asr, llm and tts all are.",
+        group="Models",
+    )
+    models: Folder = setting(
+        "~/.cache/antiphon/models", "Folder where embedded models are kept.", group="Models"
+    )
+    threads: int = setting(
+        0,
+        "Processor cores that the embedded models may use; 0 is all of them.",
+        unit="cores",
+        ge=0,
+        le=256,
+        group="Models",
+    )
+
+    # ---- the conversation
+    language: str = setting(
+        "auto",
+        "Language spoken when a caller does not say: ISO 639-1 (`en`, `de`, …), or `auto` to hear it.",
+        pattern="^(auto|[a-z]{2,3})$",
+        group="Conversation",
+    )
+    voice: str = setting(
+        "",
+        "Voice used when a caller does not choose; empty is the synthesiser's own.",
+        max_length=100,
+        group="Conversation",
+    )
+    speed: float = setting(
+        1.0,
+        "Pace of the voice when a caller does not choose; 1 is its own.",
+        unit="times",
+        ge=0.5,
+        le=2.0,
+        group="Conversation",
+    )
+    instructions: str = setting(
+        "",
+        "Who the assistant is and how it answers, instead of the built-in instructions. A caller's own are "
+        "added to them.",
+        max_length=20_000,
+        group="Conversation",
+    )
+    context_tokens: int = setting(
+        2000,
+        "How much of the conversation the language model is shown; the oldest turns are dropped first, the "
+        "instructions never.",
+        unit="tokens",
+        ge=200,
+        le=1_000_000,
+        group="Conversation",
+    )
+    reply_tokens: int = setting(300, "Longest reply.", unit="tokens", ge=16, le=16_000, group="Conversation")
+    temperature: float = setting(
+        0.6,
+        "How freely the language model picks its words; 0 is always the likeliest.",
+        ge=0.0,
+        le=2.0,
+        group="Conversation",
+    )
+
+    # ---- turn taking
+    turns: Literal["quick", "balanced", "patient", "silence"] = setting(
+        "balanced",
+        "How long to wait before answering: `quick`, `balanced` and `patient` weigh sound, words and "
+        "silence; `silence` waits for plain silence of silence_ms.",
+        group="Turn taking",
+    )
+    silence_ms: int = setting(
+        500,
+        "With `turns = silence`: the silence that ends a turn.",
+        unit="ms",
+        ge=100,
+        le=5000,
+        group="Turn taking",
+    )
+    speculation: Literal["off", "asr", "llm", "tts"] = setting(
+        "tts",
+        "How far to work ahead while a turn may not be over yet: not at all, transcribe, also write, or also "
+        "speak (held back until sure). More is faster to answer and costs more work thrown away.",
+        group="Turn taking",
+    )
+    barge_in: bool = setting(True, "Whether speaking over a reply stops it.", group="Turn taking")
+
+    # ---- the server
+    host: str = setting(
+        "127.0.0.1",
+        "Address to listen on; 0.0.0.0 is every network of this machine.",
+        min_length=1,
+        group="Server",
+    )
+    port: int = setting(8080, "Port to listen on.", ge=1, le=65535, group="Server")
+    allowed_origins: Origins = setting(
+        (),
+        "Web origins whose pages may connect, with commas (`https://talk.example.org`); empty: only the page "
+        "that this server serves. Clients that are no browser send no origin and are let in.",
+        group="Server",
+    )
+    max_sessions: int = setting(
+        50,
+        "Conversations held at once; further callers are told to try again.",
+        unit="sessions",
+        ge=1,
+        le=10_000,
+        group="Server",
+    )
+    max_message_bytes: int = setting(
+        65_536,
+        "Largest message taken from a caller; a larger one closes the connection.",
+        unit="bytes",
+        ge=4096,
+        le=1_048_576,
+        group="Server",
+    )
+    start_timeout_s: float = setting(
+        10.0, "How long a new connection may take to send `start`.", unit="s", ge=0.1, le=300, group="Server"
+    )
+    idle_timeout_s: float = setting(
+        600.0,
+        "A connection that sends nothing at all for so long is closed.",
+        unit="s",
+        ge=1,
+        le=86_400,
+        group="Server",
+    )
+    drain_grace_s: float = setting(
+        15.0,
+        "When told to stop: how long replies being spoken may go on before connections are closed.",
+        unit="s",
+        ge=0,
+        le=600,
+        group="Server",
+    )
+    store: Store = setting(
+        "memory", "Where sessions are kept. This version has `memory` only.", group="Server"
+    )
+    data: Folder = setting(
+        "~/.local/share/antiphon", "Folder for what the server itself keeps.", group="Server"
+    )
+    recordings: Folder | None = setting(
+        None,
+        "Folder to save each session's flight recording in, for `antiphon replay`. Unset: nothing spoken is "
+        "ever written to disk.",
+        group="Server",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "What is logged. Speech, text and keys never are.", group="Server"
+    )
+    log_format: Literal["auto", "json", "pretty"] = setting(
+        "auto",
+        "`json` is one object a line, `pretty` is for reading; `auto` is pretty in a terminal.",
+        group="Server",
+    )
+
+    # ---- scripted providers (tests, benchmarks, trying things without models)
+    scripted_asr_ms: int = setting(
+        300,
+        "Scripted recogniser: time from the end of the sound to the transcript.",
+        unit="ms",
+        ge=0,
+        le=60_000,
+        group="Scripted providers",
+    )
+    scripted_transcript: str = setting(
+        "What is the capital of France?",
+        "Scripted recogniser: what it hears in any speech.",
+        max_length=2000,
+        group="Scripted providers",
+    )
+    scripted_llm_first_token_ms: int = setting(
+        300,
+        "Scripted language model: time to the first token.",
+        unit="ms",
+        ge=0,
+        le=60_000,
+        group="Scripted providers",
+    )
+    scripted_llm_tokens_per_s: float = setting(
+        50.0,
+        "Scripted language model: rate after the first token.",
+        unit="tokens/s",
+        gt=0,
+        le=100_000,
+        group="Scripted providers",
+    )
+    scripted_reply: str = setting(
+        "The capital of France is Paris. It lies on the river Seine.",
+        "Scripted language model: what it answers.",
+        min_length=1,
+        max_length=20_000,
+        group="Scripted providers",
+    )
+    scripted_tts_ms: int = setting(
+        200,
+        "Scripted voice: time to the first sound of a clause.",
+        unit="ms",
+        ge=0,
+        le=60_000,
+        group="Scripted providers",
+    )

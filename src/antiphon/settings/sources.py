@@ -1,0 +1,166 @@
+"""Reading settings: command line, environment, ``.env``, TOML file, defaults; the first that has one wins."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from antiphon.errors import SettingsError
+from antiphon.settings.definitions import Settings
+from antiphon.settings.reference import allowed_values, environment_name, is_secret, may_be_secret
+
+PREFIX = "ANTIPHON_"
+
+CONFIG_VARIABLE = "ANTIPHON_CONFIG"
+"""Names the TOML file; without it ``antiphon.toml`` in the working folder is read when it is there."""
+
+CONFIG_FILE = "antiphon.toml"
+DOTENV_FILE = ".env"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSettings:
+    """The effective settings and where each came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    """Field name → ``command line``, ``environment``, a file's name, or ``default``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    name: str
+    values: Mapping[str, object]
+    """Field name (unchecked) → raw value."""
+    spelling: Mapping[str, str]
+    """Field name → how this source spells it, for messages."""
+
+
+def load_settings(
+    environ: Mapping[str, str], *, folder: Path = Path(), overrides: Mapping[str, object] | None = None
+) -> LoadedSettings:
+    """Read and check all settings. ``folder`` is where ``.env`` and ``antiphon.toml`` are looked for;
+    ``overrides`` are command-line options by field name, None for those not given.
+
+    Raises SettingsError naming the setting, its value and what is allowed.
+    """
+    dotenv = _read_dotenv(folder / DOTENV_FILE)
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    config = environ.get(CONFIG_VARIABLE) or dotenv.get(CONFIG_VARIABLE) or ""
+    sources = (
+        _Source("command line", given, {name: "--" + name.replace("_", "-") for name in given}),
+        _from_variables("environment", environ),
+        _from_variables(DOTENV_FILE, dotenv),
+        _from_toml(Path(config).expanduser() if config else folder / CONFIG_FILE, required=bool(config)),
+    )
+    for source in sources:
+        _refuse_unknown(source)
+    return _check(sources)
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
+
+
+def _from_variables(name: str, variables: Mapping[str, str]) -> _Source:
+    """An empty variable counts as not set: container tools pass empty ones for what was left out."""
+    values: dict[str, object] = {}
+    spelling: dict[str, str] = {}
+    for variable, value in variables.items():
+        if variable.upper().startswith(PREFIX) and variable.upper() != CONFIG_VARIABLE and value != "":
+            field = variable[len(PREFIX) :].lower()
+            values[field] = value
+            spelling[field] = variable
+    return _Source(name, values, spelling)
+
+
+def _from_toml(path: Path, *, required: bool) -> _Source:
+    if not path.exists():
+        if required:
+            raise SettingsError(f"{CONFIG_VARIABLE}={path}: there is no such file")
+        return _Source(path.name, {}, {})
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    return _Source(path.name, values, {name: name for name in values})
+
+
+def _refuse_unknown(source: _Source) -> None:
+    for name, value in source.values.items():
+        if name in Settings.model_fields:
+            continue
+        nearest = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.6)
+        spelled = source.spelling[name]
+        in_variables = spelled.upper().startswith(PREFIX)
+        hint = (
+            f"; did you mean {environment_name(nearest[0]) if in_variables else nearest[0]}?"
+            if nearest
+            else ""
+        )
+        shown = "" if may_be_secret(name) else f" (its value: {_shown(value)})"
+        raise SettingsError(
+            f"{spelled} in the {_place(source)} is not a setting{shown}{hint} `antiphon settings` lists all of them."
+            if nearest
+            else f"{spelled} in the {_place(source)} is not a setting{shown}. `antiphon settings` lists all of them."
+        )
+
+
+def _place(source: _Source) -> str:
+    return source.name if source.name in ("environment", "command line") else f"file {source.name}"
+
+
+def _check(sources: tuple[_Source, ...]) -> LoadedSettings:
+    values: dict[str, object] = {}
+    origin: dict[str, _Source] = {}
+    for source in sources:
+        for name, value in source.values.items():
+            if name not in values:
+                values[name] = value
+                origin[name] = source
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, values, origin)) from None
+    return LoadedSettings(
+        settings=settings,
+        sources={name: origin[name].name if name in origin else "default" for name in Settings.model_fields},
+    )
+
+
+def _explain(error: ValidationError, values: Mapping[str, object], origin: Mapping[str, _Source]) -> str:
+    """The first fault, as name, value, place, and what is allowed."""
+    fault = error.errors(include_url=False)[0]
+    name = str(fault["loc"][0])
+    source = origin[name]
+    why = str(fault["msg"]).removeprefix("Value error, ")
+    shown = "(hidden)" if is_secret(name) else _shown(values[name])
+    said_by_us = fault["type"] == "value_error"
+    return (
+        f"{source.spelling[name]}={shown} in the {_place(source)} is not possible: "
+        f"{why if said_by_us else 'it must be ' + allowed_values(name)}."
+    )
+
+
+def _shown(value: object) -> str:
+    """The value as written, shortened, and without the password of an address."""
+    text = str(value)
+    scheme, separator, rest = text.partition("://")
+    if separator and "@" in rest:
+        text = f"{scheme}://…@{rest.rpartition('@')[2]}"
+    return repr(text if len(text) <= 80 else text[:79] + "…")
