@@ -1,4 +1,4 @@
-"""Every setting, with its unit, default, limits and a line of help. ``docs/settings.md`` is written from here."""
+"""Every setting, with its unit, default, limits and a line of help. ``docs/settings.md`` is made from it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _check_origin(value: str) -> str:
     scheme, separator, host = value.partition("://")
     if not separator or scheme not in ("http", "https") or not host or "/" in host or host != host.lower():
         raise ValueError(
-            f"{value!r} is not an origin; write it as browsers do: https://talk.example.org, no path, lower case"
+            f"{value!r} is not an origin; write it as browsers do: https://talk.example.org, in lower case"
         )
     return value
 

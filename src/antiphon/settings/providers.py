@@ -25,7 +25,7 @@ class ProviderChoice:
 
 
 def parse_chain(value: object) -> tuple[ProviderChoice, ...]:
-    """``local:whisper-base,scripted`` → choices, the preferred first. Raises ValueError saying what is allowed."""
+    """``local:whisper-base,scripted`` → choices, the preferred first. ValueError says what is allowed."""
     if isinstance(value, tuple) and all(isinstance(choice, ProviderChoice) for choice in value):
         return value
     parts = value if isinstance(value, list) else str(value).split(",")

@@ -163,15 +163,16 @@ A setting is read from, in this order, the first that has it winning:
 1. the command line, for the few that have an option there (`antiphon serve --port 9000`),
 2. the environment (`ANTIPHON_PORT=9000`; an empty variable counts as not set),
 3. a file `.env` in the working folder, lines as in the environment,
-4. a TOML file: `antiphon.toml` in the working folder, or the one that `ANTIPHON_CONFIG` names, with the setting's own
-   name (`port = 9000`, `allowed_origins = ["https://talk.example.org"]`),
+4. a TOML file: `antiphon.toml` in the working folder, or the one that `ANTIPHON_CONFIG` names, with the
+   setting's own name (`port = 9000`, `allowed_origins = ["https://talk.example.org"]`),
 5. its default.
 
-A name that is not a setting, or a value that is not possible, stops the start with a message that says which, where it
-was found, and what is allowed. `antiphon settings` shows the effective settings and where each came from; keys and
-tokens are never shown.
+A name that is not a setting, or a value that is not possible, stops the start with a message that says which,
+where it was found, and what is allowed. `antiphon settings` shows the effective settings and where each came from;
+keys and tokens are never shown.
 
-Providers are written `provider:model`, with fallbacks after commas: `local:whisper-base,local:whisper-tiny.en`. The
-first that can start is used; a fallback is tried when one cannot start (a model that is missing or will not load), not in
-the middle of a conversation. This version has the providers `local` (embedded models; without a model, the profile's)
-and `scripted` (answers from a script, for tests). `local:` also takes the path of a model on this machine."""
+Providers are written `provider:model`, with fallbacks after commas: `local:whisper-base,local:whisper-tiny.en`.
+The first that can start is used; a fallback is tried when one cannot start (a model that is missing or will not
+load), not in the middle of a conversation. This version has the providers `local` (embedded models; without a
+model, the profile's) and `scripted` (answers from a script, for tests). `local:` also takes the path of a model on
+this machine."""

@@ -108,16 +108,11 @@ def _refuse_unknown(source: _Source) -> None:
         nearest = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.6)
         spelled = source.spelling[name]
         in_variables = spelled.upper().startswith(PREFIX)
-        hint = (
-            f"; did you mean {environment_name(nearest[0]) if in_variables else nearest[0]}?"
-            if nearest
-            else ""
-        )
+        guess = (environment_name(nearest[0]) if in_variables else nearest[0]) if nearest else ""
+        hint = f"; did you mean {guess}?" if guess else "."
         shown = "" if may_be_secret(name) else f" (its value: {_shown(value)})"
         raise SettingsError(
-            f"{spelled} in the {_place(source)} is not a setting{shown}{hint} `antiphon settings` lists all of them."
-            if nearest
-            else f"{spelled} in the {_place(source)} is not a setting{shown}. `antiphon settings` lists all of them."
+            f"{spelled} in the {_place(source)} is not a setting{shown}{hint} `antiphon settings` lists them all."
         )
 
 
