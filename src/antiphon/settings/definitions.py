@@ -276,9 +276,8 @@ class Settings(BaseModel):
         group="Scripted providers",
     )
     scripted_reply: str = setting(
-        "The capital of France is Paris. It lies on the river Seine.",
-        "Scripted language model: what it answers.",
-        min_length=1,
+        "",
+        "Scripted language model: what it answers; empty: it says back what it heard.",
         max_length=20_000,
         group="Scripted providers",
     )

@@ -112,7 +112,8 @@ def _refuse_unknown(source: _Source) -> None:
         hint = f"; did you mean {guess}?" if guess else "."
         shown = "" if may_be_secret(name) else f" (its value: {_shown(value)})"
         raise SettingsError(
-            f"{spelled} in the {_place(source)} is not a setting{shown}{hint} `antiphon settings` lists them all."
+            f"{spelled} in the {_place(source)} is not a setting{shown}{hint} "
+            "`antiphon settings` lists them all."
         )
 
 
