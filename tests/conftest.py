@@ -1,0 +1,28 @@
+"""Shared by all tests: ``async def`` tests run on virtual time, unless marked ``real_time``."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+from tests.virtual_time import run_virtual
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_time: an async test with real sockets, on a real clock")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run async tests. Virtual time is the default because most of what is tested here waits."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    coroutine = test(**{name: pyfuncitem.funcargs[name] for name in names})
+    if pyfuncitem.get_closest_marker("real_time"):
+        asyncio.run(coroutine)
+    else:
+        run_virtual(coroutine)
+    return True
