@@ -25,6 +25,14 @@ class TurnPolicy:
     speculation: Speculation = "tts"
     barge_in: bool = True
     """Whether speech over a reply can stop it."""
+    push_to_talk: bool = False
+    """The client says when a turn begins and ends; pauses end nothing."""
+    interim_every_s: float = 0.8
+    """How often the words are recognised again while the user speaks; 0 never (batch recognisers that cost money)."""
+    speculate_above: float = 0.2
+    """How sure a pause must be the end before a reply is prepared in it, 0-1."""
+    max_turn_s: float = 60.0
+    """A turn that goes on longer is taken as it is (music, a television)."""
 
     @staticmethod
     def of(preset: Preset, *, speculation: Speculation = "tts", silence_s: float = 0.5, barge_in: bool = True) -> TurnPolicy:
