@@ -1,0 +1,303 @@
+"""Language models in this process: llama.cpp through xllamacpp, shared by all sessions.
+
+llama.cpp has a thread of its own that decodes all live replies together, one batch after the other
+(continuous batching). Each reply lives in a *slot*, whose key-value cache holds its conversation; ``slots``
+keeps a session on its slot, so that a turn evaluates only what is new. A call into llama.cpp blocks a thread
+and hands over each piece in a callback; the callback's answer is the one way to stop it, so prompts are
+evaluated in small batches (``batch_tokens``): a cancel takes effect within one token, or one such batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from antiphon.errors import ModelError, ProviderError, ProviderRejected, ProviderUnavailable
+from antiphon.inference.lanes import BACKGROUND_NICE, be_nice
+from antiphon.inference.onnx import damaged, import_extra, missing
+from antiphon.inference.slots import Slots
+
+Event = dict[str, Any]
+"""A chunk of an OpenAI-shaped chat completion stream, as llama.cpp writes it."""
+
+WAITING_LIMIT = 16
+"""Replies waiting for a slot. One takes about 2 s on two cores and four run at once, so the sixteenth begins
+after about eight seconds: later than that, the fallback should answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaConfig:
+    """How to load and run one model."""
+
+    model_id: str
+    """Catalog id or path, for messages."""
+    threads: int = 2
+    """Cores that decode."""
+    slots: int = 4
+    """Conversations whose cache is kept, and replies written at once."""
+    slot_tokens: int = 2048
+    """Context of one conversation, prompt and reply."""
+    batch_tokens: int = 64
+    """Prompt tokens evaluated between two chances to stop, or to let other replies go on."""
+    nice: int = BACKGROUND_NICE
+
+
+class Llama:
+    """One loaded model. A context manager: leaving it stops all replies and frees the model."""
+
+    def __init__(self, path: Path, config: LlamaConfig) -> None:
+        """Load the GGUF file at ``path``. Blocks for 0.3-3 s. Raises ``ModelError``."""
+        self.config = config
+        self._name = f"local:{config.model_id.rpartition('/')[2]}"
+        self._slots = Slots(config.slots)
+        self._waiting: deque[tuple[str, asyncio.Future[int]]] = deque()
+        self._prefills: dict[int, _Generation] = {}
+        self._closing = threading.Event()
+        self._threads = ThreadPoolExecutor(config.slots, thread_name_prefix="llama")
+        self._server = _in_nice_thread(config.nice, lambda: _open(path, config))
+
+    @asynccontextmanager
+    async def generate(self, request: Mapping[str, Any], *, key: str) -> AsyncIterator[AsyncIterator[Event]]:
+        """Stream the answer to an OpenAI-shaped chat ``request`` in the slot of conversation ``key``.
+
+        Leaving the context, at any time and by any way, stops it within a token and does not wait for that.
+        Raises ``ProviderUnavailable`` when too many wait, and ``ProviderRejected`` (from the iterator) when
+        the request cannot be answered, such as one longer than the context.
+        """
+        self._stop_prefill(key)
+        slot = await self._slot(key)
+        generation = self._start(request, slot)
+        try:
+            yield generation.events()
+        finally:
+            generation.stop()
+
+    async def prefill(self, request: Mapping[str, Any], *, key: str) -> int:
+        """Evaluate the prompt of ``request`` into the slot of ``key``; returns the tokens that were new.
+
+        Does nothing when the conversation's slot is busy, or no slot is free. A later ``generate`` for the
+        same key stops it and goes on from where it was. Safe to cancel.
+        """
+        slot = self._slots.take(key)
+        if slot is None:
+            return 0
+        generation = self._start({**request, "max_tokens": 0, "return_progress": True}, slot)
+        self._prefills[slot] = generation
+        try:
+            evaluated = 0
+            async for event in generation.events():
+                evaluated = event.get("timings", {}).get("prompt_n", evaluated)
+            return evaluated
+        finally:
+            generation.stop()
+            if self._prefills.get(slot) is generation:
+                del self._prefills[slot]
+
+    @property
+    def waiting(self) -> int:
+        """Replies waiting for a slot."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Replies being written, and prompts being evaluated."""
+        return self._slots.busy
+
+    def close(self) -> None:
+        """Stop everything and free the model. Blocks until the current batch is done."""
+        self._closing.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._server = None
+
+    def __enter__(self) -> Llama:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stop_prefill(self, key: str) -> None:
+        slot = self._slots.owned_by(key)
+        if slot is not None and slot in self._prefills:
+            self._prefills[slot].stop()
+
+    async def _slot(self, key: str) -> int:
+        """A busy slot for ``key``, first come, first served. Safe to cancel."""
+        if self._closing.is_set():
+            raise ProviderUnavailable("The language model is shutting down.", provider=self._name)
+        if not self._waiting and (slot := self._slots.take(key)) is not None:
+            return slot
+        if len(self._waiting) >= WAITING_LIMIT:
+            raise ProviderUnavailable(
+                f"The language model is overloaded ({len(self._waiting)} replies are waiting).",
+                provider=self._name,
+                retry_after_s=5.0,
+            )
+        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, granted))
+        self._grant()
+        try:
+            return await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self._release(granted.result())
+            raise
+
+    def _grant(self) -> None:
+        """Give free slots to those who wait. One who waits for a busy slot of its own holds up no other."""
+        still: deque[tuple[str, asyncio.Future[int]]] = deque()
+        for key, granted in self._waiting:
+            if granted.done():
+                continue
+            slot = self._slots.take(key)
+            if slot is None:
+                still.append((key, granted))
+            else:
+                granted.set_result(slot)
+        self._waiting = still
+
+    def _release(self, slot: int) -> None:
+        self._slots.release(slot)
+        self._grant()
+
+    def _start(self, request: Mapping[str, Any], slot: int) -> _Generation:
+        """Call llama.cpp on a thread. The slot is released when that call has ended, however the caller
+        left."""
+        loop = asyncio.get_running_loop()
+        generation = _Generation(self._name, self._closing, loop)
+        body = {**request, "id_slot": slot, "cache_prompt": True, "stream": True}
+        call = self._threads.submit(_call, self._server, body, generation, self._name)
+
+        def ended(call: Future[None]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._release, slot)
+
+        call.add_done_callback(ended)
+        return generation
+
+
+class _Generation:
+    """One call into llama.cpp, between its thread and the event loop."""
+
+    def __init__(self, provider: str, closing: threading.Event, loop: asyncio.AbstractEventLoop) -> None:
+        self._provider = provider
+        self._closing = closing
+        self._loop = loop
+        self._stopped = False
+        # Unbounded, but holds at most one event a token, and a slot's context bounds those.
+        self._queue: asyncio.Queue[Event | ProviderError | None] = asyncio.Queue()
+
+    def stop(self) -> None:
+        """Have the next callback end the call."""
+        self._stopped = True
+
+    def hear(self, event: Event) -> bool:
+        """llama.cpp's callback, on its thread: take the event; True ends the call."""
+        if self._stopped or self._closing.is_set():
+            return True
+        if (error := event.get("error")) is not None:
+            self._put(_provider_error(error, self._provider))
+        else:
+            self._put(event)
+        return False
+
+    def fail(self, error: ProviderError) -> None:
+        """The call raised, on its thread."""
+        self._put(error)
+
+    def end(self) -> None:
+        """The call has returned, on its thread."""
+        self._put(None)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What was heard, until the call ended. Raises ``ProviderError``."""
+        while (event := await self._queue.get()) is not None:
+            if isinstance(event, ProviderError):
+                raise event
+            yield event
+        if self._closing.is_set():
+            raise ProviderUnavailable("The language model is shutting down.", provider=self._provider)
+
+    def _put(self, item: Event | ProviderError | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+
+
+def _call(server: Any, body: Mapping[str, Any], generation: _Generation, name: str) -> None:
+    """One blocking call, on its thread."""
+    try:
+        server.handle_chat_completions(dict(body), generation.hear)
+    except (ValueError, TypeError) as error:  # what llama.cpp makes of a request it cannot read
+        generation.fail(ProviderRejected(f"The language model refused the request: {error}", provider=name))
+    except RuntimeError as error:
+        generation.fail(ProviderUnavailable(f"The language model failed: {error}", provider=name))
+    finally:
+        generation.end()
+
+
+def _provider_error(error: Mapping[str, Any], provider: str) -> ProviderError:
+    """llama.cpp's error object → ours."""
+    if error.get("type") == "exceed_context_size_error":
+        return ProviderRejected(
+            f"The conversation is too long for the language model: {error.get('n_prompt_tokens')} tokens, "
+            f"and there is room for {error.get('n_ctx')}.",
+            provider=provider,
+        )
+    message = f"The language model failed: {error.get('message', 'no reason given')}"
+    if error.get("code") in (500, 503):
+        return ProviderUnavailable(message, provider=provider)
+    return ProviderRejected(message, provider=provider)
+
+
+def _open(path: Path, config: LlamaConfig) -> Any:
+    """Load the model. llama.cpp insists on an HTTP listener: it gets a socket file in a private folder, so
+    that nobody else can reach it."""
+    runtime = import_extra("xllamacpp", extra="local", model_id=config.model_id)
+    if not path.is_file():
+        raise missing(path, model_id=config.model_id)
+    params = runtime.CommonParams()
+    params.model.path = str(path)
+    params.n_parallel = config.slots
+    params.n_ctx = config.slots * config.slot_tokens
+    params.n_batch = params.n_ubatch = config.batch_tokens
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = config.threads
+    params.cache_ram_mib = 0
+    params.fit_params = False
+    params.warmup = False
+    params.n_threads_http = 1
+    params.ui = False
+    params.endpoint_slots = False
+    params.verbosity = -1
+    with tempfile.TemporaryDirectory(prefix="antiphon-") as private:
+        params.hostnames = [f"{private}/llama.sock"]
+        try:
+            return runtime.Server(params)
+        except RuntimeError as error:
+            raise damaged(config.model_id) from error
+
+
+def _in_nice_thread(nice: int, work: Callable[[], Any]) -> Any:
+    """Run ``work`` on a thread of lower priority, which the threads that it starts inherit."""
+    done: Future[Any] = Future()
+
+    def run() -> None:
+        be_nice(nice)
+        try:
+            done.set_result(work())
+        except (ModelError, RuntimeError, OSError) as error:
+            done.set_exception(error)
+
+    thread = threading.Thread(target=run, name="llama-load")
+    thread.start()
+    thread.join()
+    return done.result()
