@@ -1,0 +1,123 @@
+"""The server's side of one antiphon.v1 connection, without the socket: what may come when, how many
+mistakes are forgiven, and the ``seq`` of what goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from antiphon.errors import AudioError, ProtocolError
+from antiphon.protocol.client_messages import Bye, ClientMessage, Start
+from antiphon.protocol.codec import decode_client, encode
+from antiphon.protocol.pace import AudioPace
+from antiphon.protocol.server_messages import ServerMessage
+
+FORGIVEN = 5
+"""Malformed messages per connection that are answered with ``error`` only: a client with a bug notices,
+one that floods is rid of."""
+
+NOT_ANTIPHON = 1007
+"""Close code for data that cannot be read."""
+OUT_OF_ORDER = 1008
+"""Close code for messages at the wrong time, or too fast."""
+TOO_BIG = 1009
+"""Close code for a message over the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The connection must be closed so."""
+
+    code: int
+    reason: str
+    """At most 123 bytes, as WebSocket demands."""
+
+
+class ServerConnection:
+    """Feed it what arrives; it gives the message or raises ClientError. After an error, ``closing`` tells
+    whether the connection has had its chances."""
+
+    def __init__(self, *, max_message_bytes: int) -> None:
+        self.closing: Closing | None = None
+        self.started: Start | None = None
+        """What the caller asked for, once ``accept_start`` said that it can be done."""
+        self._max_bytes = max_message_bytes
+        self._mistakes = 0
+        self._seq = 0
+        self._pace: AudioPace | None = None
+
+    # ---- in
+
+    def receive_text(self, text: str) -> ClientMessage | None:
+        """A text message → what it says, None when it is of a type to be ignored."""
+        self._check_size(len(text.encode("utf-8", errors="replace")))
+        try:
+            message = decode_client(text)
+        except ProtocolError:
+            self._mistake(NOT_ANTIPHON)
+            raise
+        if message is not None:
+            self._check_order(message)
+        return message
+
+    def receive_sound(self, pcm: bytes, *, now: float) -> bytes:
+        """A binary message → PCM to hear. ``now`` in seconds."""
+        self._check_size(len(pcm))
+        if self._pace is None or self.started is None:
+            self._mistake(OUT_OF_ORDER)
+            raise ProtocolError(
+                'sound came before `start`; send {"type":"start"} first and wait for `session`'
+            )
+        if not pcm or len(pcm) % 2:
+            self._mistake(NOT_ANTIPHON)
+            raise AudioError(
+                f"a binary message of {len(pcm)} bytes is not PCM s16le mono: send whole 16-bit samples, "
+                "20-60 ms a message"
+            )
+        if not self._pace.admit(len(pcm), now=now):
+            self._mistake(OUT_OF_ORDER)
+            raise AudioError(
+                f"sound arrives faster than it can be spoken at {self.started.input_rate} Hz; send it in "
+                "real time, and"
+                " check that `start.input_rate` is the microphone's"
+            )
+        return pcm
+
+    def accept_start(self, start: Start, *, now: float) -> None:
+        """The caller's wishes can be met: sound may come from ``now`` on."""
+        self.started = start
+        self._pace = AudioPace(start.input_rate, now=now)
+
+    def refuse_start(self) -> None:
+        """The caller's wishes cannot be met; it may try another ``start``."""
+        self._mistake(OUT_OF_ORDER)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            self.closing = Closing(TOO_BIG, f"message over {self._max_bytes} bytes")
+            raise ProtocolError(
+                f"a message of {size} bytes is over the limit of {self._max_bytes}; send sound 20-60 ms at "
+                "a time"
+            )
+
+    def _check_order(self, message: ClientMessage) -> None:
+        if isinstance(message, Bye):
+            return
+        is_start = isinstance(message, Start)
+        if self.started is None and not is_start:
+            self._mistake(OUT_OF_ORDER)
+            raise ProtocolError(f'the first message must be {{"type":"start"}}, not `{message.TYPE}`')
+        if self.started is not None and is_start:
+            self._mistake(OUT_OF_ORDER)
+            raise ProtocolError("this session has already had its `start`; connect again for another one")
+
+    def _mistake(self, code: int) -> None:
+        self._mistakes += 1
+        if self._mistakes > FORGIVEN:
+            self.closing = Closing(code, "too many messages that are not antiphon.v1")
+
+    # ---- out
+
+    def send(self, message: ServerMessage) -> str:
+        """The text to send, with the next ``seq``."""
+        self._seq += 1
+        return encode(message, seq=self._seq)
