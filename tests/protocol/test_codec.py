@@ -36,7 +36,7 @@ st.register_type_strategy(
     ),
 )
 st.register_type_strategy(
-    client.Text, st.builds(client.Text, text=TEXT.filter(lambda text: bool(text.strip(" \t\n\r\f\v"))))
+    client.Text, st.builds(client.Text, text=TEXT.filter(lambda text: any(map(str.isalnum, text))))
 )
 st.register_type_strategy(
     client.Played,
