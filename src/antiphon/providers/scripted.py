@@ -269,8 +269,8 @@ Reply = Piece | Sequence[Piece]
 
 
 def tokens(text: str) -> list[str]:
-    """``text`` cut about as language models do: words with the space before them, punctuation alone."""
-    return re.findall(r"\s*\w+|\s*[^\w\s]|\s+$", text)
+    """``text`` cut about as language models do: words with the space before them, runs of punctuation."""
+    return re.findall(r"\s*\w+|\s*[^\w\s]+|\s+$", text)
 
 
 def by_phrase(
