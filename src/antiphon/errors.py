@@ -4,7 +4,9 @@
     ├── ClientError              the caller sent something we cannot use
     │   ├── ProtocolError        a message that is not antiphon.v1
     │   ├── AudioError           sound that is not what was announced
-    │   └── RefusedError         not let in: busy, not allowed, draining
+    │   └── RefusedError         not let in: busy                              (retryable)
+    │       ├── LoadingError     the models are not ready yet                  (retryable)
+    │       └── DrainingError    the server is about to stop                   (retryable)
     ├── ProviderError            a speech or language provider did not do its work
     │   ├── ProviderUnavailable  unreachable, overloaded, timed out, cut off   (retryable)
     │   ├── ProviderRejected     bad key, unknown model, invalid request
@@ -64,8 +66,21 @@ class RefusedError(ClientError):
         self.retry_after_s = retry_after_s
 
 
+class LoadingError(RefusedError):
+    """The models are not ready yet."""
+
+    code = "loading"
+
+
+class DrainingError(RefusedError):
+    """The server is about to stop; another one, or this one started anew, will answer."""
+
+    code = "draining"
+
+
 class ProviderError(AntiphonError):
-    """A speech or language provider did not do its work. ``provider`` names it, as in ``openai:gpt-4o-mini``."""
+    """A speech or language provider did not do its work. ``provider`` names it, as in
+    ``openai:gpt-4o-mini``."""
 
     code = "provider_failed"
 
@@ -75,7 +90,8 @@ class ProviderError(AntiphonError):
 
 
 class ProviderUnavailable(ProviderError):
-    """Unreachable, overloaded, too slow or cut off. ``retry_after_s`` is the provider's own wish, if it gave one."""
+    """Unreachable, overloaded, too slow or cut off. ``retry_after_s`` is the provider's own wish, if it
+    gave one."""
 
     code = "provider_unavailable"
     retryable = True

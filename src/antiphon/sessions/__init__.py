@@ -1,0 +1,1 @@
+"""Who is let in, who is in a conversation now, and what they may ask for."""

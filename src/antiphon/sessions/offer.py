@@ -1,0 +1,59 @@
+"""What a caller can choose from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from antiphon.conversation.config import ConversationConfig, Providers
+from antiphon.errors import ClientError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """A voice to answer with."""
+
+    id: str
+    name: str
+    language: str
+    """ISO 639-1, empty when it speaks any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Voices and languages on offer. Empty means that any name is passed through."""
+
+    voices: tuple[Voice, ...] = ()
+    default_voice: str = ""
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes, without ``auto``."""
+
+    def check_voice(self, voice: str) -> str:
+        """The voice asked for, or the default one. Raises ClientError naming those there are."""
+        known = tuple(choice.id for choice in self.voices)
+        if voice and known and voice not in known:
+            raise ClientError(f"there is no voice {voice!r}; choose one of {_some(known)}")
+        return voice or self.default_voice
+
+    def check_language(self, language: str) -> str:
+        """The language asked for. Raises ClientError naming those there are."""
+        if language == "auto" or language in self.languages:
+            return language
+        if not self.languages and language.isascii() and language.isalpha() and len(language) in (2, 3):
+            return language
+        known = ("auto", *self.languages) if self.languages else ("auto", "an ISO 639-1 code such as en")
+        raise ClientError(f"the language {language!r} is not known; choose one of {_some(known)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assistant:
+    """All that a conversation needs, loaded and warm."""
+
+    providers: Providers
+    offer: Offer = field(default_factory=Offer)
+    defaults: ConversationConfig = field(default_factory=ConversationConfig)
+    """The operator's choices; a caller's wishes are laid over them."""
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """At most a dozen names."""
+    return ", ".join(names[:12]) + (f" … ({len(names)} in all)" if len(names) > 12 else "")

@@ -1,0 +1,71 @@
+"""The live sessions: let in, counted, and sent home when the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from antiphon.sessions.admission import refusal
+from antiphon.sessions.readiness import Readiness
+from antiphon.sessions.session import Session
+
+ID_BYTES = 9
+"""72 bits: 12 letters that nobody guesses and a log line can hold."""
+
+
+def new_session_id() -> str:
+    """A short random name."""
+    return secrets.token_urlsafe(ID_BYTES)
+
+
+class Registry:
+    """Who is in a conversation now."""
+
+    def __init__(
+        self, *, readiness: Readiness, max_sessions: int, new_id: Callable[[], str] = new_session_id
+    ) -> None:
+        self.readiness = readiness
+        self.draining = asyncio.Event()
+        """Set when the server is to stop: every session says goodbye and ends."""
+        self._limit = max_sessions
+        self._new_id = new_id
+        self._live: dict[str, Session] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def live(self) -> tuple[Session, ...]:
+        """Oldest first."""
+        return tuple(self._live.values())
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A place for one caller, given back on leaving. Raises RefusedError when there is none."""
+        refused = refusal(
+            live=len(self._live),
+            limit=self._limit,
+            ready=self.readiness.assistant is not None,
+            draining=self.draining.is_set(),
+        )
+        if refused is not None:
+            raise refused
+        session = Session(id=self._new_id())
+        self._live[session.id] = session
+        self._empty.clear()
+        try:
+            yield session
+        finally:
+            del self._live[session.id]
+            if not self._live:
+                self._empty.set()
+
+    def drain(self) -> None:
+        """Let nobody in any more, and ask everybody to leave."""
+        self.readiness.draining = True
+        self.draining.set()
+
+    async def emptied(self) -> None:
+        """Returns when the last session is over. Safe to cancel."""
+        await self._empty.wait()

@@ -1,0 +1,2 @@
+"""Logs, from what the server does and what conversations tell. Listeners only: the engine knows none of
+this."""
