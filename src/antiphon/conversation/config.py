@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from antiphon.providers.base import LanguageModel, Recognizer, Synthesizer, TurnModel, VoiceDetector
@@ -12,6 +12,9 @@ DEFAULT_INSTRUCTIONS = (
     "You are Antiphon, a friendly voice assistant. Everything you write is spoken aloud, so answer in one to three "
     "short, plain sentences without lists or markup. Begin with the answer itself."
 )
+
+INTERIM_S = 0.2
+"""How often the interim words of a streaming recogniser are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +51,9 @@ class ConversationConfig:
     temperature: float = 0.6
     context_tokens: int = 2_000
     """What is kept of the conversation for the language model; older turns are dropped, the system prompt never."""
+
+    def turn_policy(self, *, streaming: bool) -> TurnPolicy:
+        """The policy as this session's mode and recogniser (``streaming`` or batch) want it."""
+        policy = replace(self.policy, push_to_talk=self.mode == "push_to_talk")
+        # A streaming recogniser's interim words are there anyway: looking at them often costs nothing.
+        return replace(policy, interim_every_s=INTERIM_S) if streaming else policy

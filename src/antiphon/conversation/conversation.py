@@ -1,0 +1,475 @@
+"""One session's engine: sound in, decisions, replies out. The shell around the turn machine.
+
+Everything it starts is a child of the TaskGroup in ``run``. It reads the loop's clock, so on a virtual-time loop a
+conversation takes no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from antiphon.conversation import events
+from antiphon.conversation.config import ConversationConfig, Providers
+from antiphon.conversation.ear import AudioClock, Ear
+from antiphon.conversation.hearing import Heard, open_hearing
+from antiphon.conversation.history import History
+from antiphon.conversation.latency import Marks
+from antiphon.conversation.recorder import FlightRecorder
+from antiphon.conversation.reply import Order, Reply
+from antiphon.errors import AntiphonError, AudioError, ProviderError
+from antiphon.providers.base import LanguageOptions
+from antiphon.turns import events as t
+from antiphon.turns.machine import TurnMachine
+
+MICROPHONE_QUEUE = 500
+"""Packets: 10 s at 20 ms. A client that sends faster than real time for longer is told so."""
+
+OUTBOX = 2_000
+"""Events waiting for the socket. Sound is paced to a second ahead (10-50 events), text to a reply's tokens (400); a
+client this far behind has gone."""
+
+STALL_S = 0.5
+"""Speech whose sound stops coming for this long has paused."""
+
+KEEP_CALLS = 200
+"""Provider calls kept until a reply reports them: a user who talks for minutes makes one or two a second."""
+
+Emit = Callable[[events.Event], Awaitable[None]]
+
+
+class Conversation:
+    """One session. ``run`` until ``close``; everything else may be called at any time and never waits."""
+
+    def __init__(self, *, session_id: str, providers: Providers, config: ConversationConfig, emit: Emit) -> None:
+        self.session_id = session_id
+        self.config = config
+        self.history = History(
+            system_prompt="\n\n".join(filter(None, (config.system_prompt, config.instructions))),
+            max_tokens=config.context_tokens,
+        )
+        self.recorder = FlightRecorder()
+        self._providers = providers
+        self._emit = emit
+        self._machine = TurnMachine(config.turn_policy(streaming=providers.recognizer.info.streaming))
+        self._ear = Ear(input_rate=config.input_rate, stream=providers.voice_detector.open())
+        self._clock = AudioClock()
+        self._hearing = open_hearing(
+            recognizer=providers.recognizer,
+            ear=self._ear,
+            language=None if config.language == "auto" else config.language,
+            metered=self._metered,
+        )
+        self._microphone: asyncio.Queue[bytes | None] = asyncio.Queue(MICROPHONE_QUEUE)
+        self._outbox: asyncio.Queue[events.Event] = asyncio.Queue(OUTBOX)
+        self._calls: list[events.ProviderCall] = []
+        self._closed = asyncio.Event()
+        self._overrun = False
+        self._group: asyncio.TaskGroup
+        self._loop: asyncio.AbstractEventLoop
+        self._timer: asyncio.TimerHandle | None = None
+        self._reply: Reply | None = None
+        self._reply_task: asyncio.Task[None] | None = None
+        self._transcribing: asyncio.Task[None] | None = None
+        self._judging: asyncio.Task[None] | None = None
+        self._prefilling: asyncio.Task[None] | None = None
+        self._heard: Heard | None = None
+        """The words the next reply answers."""
+        self._language = ""
+        self._pressed = False
+        """Push-to-talk: sound since the last commit."""
+
+    # ---- what the server may do ---------------------------------------------------------------------------
+
+    def hear(self, pcm: bytes) -> None:
+        """Microphone sound: PCM s16le mono at ``config.input_rate``. Raises ``AudioError`` when it is not that, or
+        when far more of it comes than real time."""
+        if len(pcm) % 2:
+            raise AudioError("a binary message has an odd number of bytes; PCM s16le mono has two bytes a sample")
+        if not pcm:
+            raise AudioError("a binary message is empty; send 20 to 60 ms of sound in each")
+        try:
+            self._microphone.put_nowait(pcm)
+        except asyncio.QueueFull:
+            raise AudioError("sound arrives much faster than it was spoken; send it in real time") from None
+
+    def type_text(self, text: str) -> None:
+        """A typed turn."""
+        self._soon(lambda: self._tell(t.Typed(text=text, at=self._now())))
+
+    def commit(self) -> None:
+        """Push-to-talk: the turn is over. Takes effect after the sound received before it."""
+        try:
+            self._microphone.put_nowait(None)
+        except asyncio.QueueFull:
+            raise AudioError("sound arrives much faster than it was spoken; send it in real time") from None
+
+    def interrupt(self) -> None:
+        """Stop speaking."""
+        self._soon(lambda: self._tell(t.Interrupt(at=self._now())))
+
+    def played(self, reply_id: str, ms: int) -> None:
+        """The client has played ``ms`` of a reply. Reports about another reply are ignored."""
+        if self._reply is not None and self._reply.order.reply_id == reply_id:
+            self._reply.playback.report(float(ms), asyncio.get_running_loop().time())
+
+    def close(self) -> None:
+        """End the session; ``run`` returns."""
+        self._closed.set()
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a reply is under way (a drain lets it finish)."""
+        return self._reply is not None and self._reply.released
+
+    # ---- the loop -----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Hold the conversation until ``close``. Cancel-safe. An error of ours ends it, after telling the client."""
+        self._loop = asyncio.get_running_loop()
+        self._clock.now(self._loop.time())
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                running = [
+                    self._group.create_task(self._listen()),
+                    self._group.create_task(self._deliver()),
+                    self._group.create_task(self._hearing.run()),
+                ]
+                await self._closed.wait()
+                self._stop(running)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _stop(self, running: list[asyncio.Task[None]]) -> None:
+        tasks = [*running, self._reply_task, self._transcribing, self._judging, self._prefilling]
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._emit(await self._outbox.get())
+
+    def _publish(self, event: events.Event) -> None:
+        try:
+            self._outbox.put_nowait(event)
+        except asyncio.QueueFull:
+            # Nothing may wait here, and nothing may be lost silently: a client this slow is ended.
+            self._overrun = True
+            self.close()
+
+    @property
+    def overrun(self) -> bool:
+        """Whether the session ended because its events were not taken fast enough."""
+        return self._overrun
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        """Act from the loop, not inside the caller's stack."""
+        asyncio.get_running_loop().call_soon(act)
+
+    def _now(self) -> float:
+        return self._clock.now(self._loop.time())
+
+    # ---- the ear ------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        while True:
+            for packet in await self._packets():
+                if packet is None:
+                    await self._judge_sound()
+                    self._commit()
+                else:
+                    self._take(packet)
+            await self._judge_sound()
+
+    async def _packets(self) -> list[bytes | None]:
+        """What the microphone sent since the last call; waits for the first. None is a commit."""
+        try:
+            async with asyncio.timeout(STALL_S if self._ear.speaking else None):
+                packets = [await self._microphone.get()]
+        except TimeoutError:
+            # The microphone stopped in the middle of speech: that is a pause like any other.
+            return [bytes(2 * (self.config.input_rate // 5))]
+        while not self._microphone.empty():
+            packets.append(self._microphone.get_nowait())
+        return packets
+
+    def _take(self, pcm: bytes) -> None:
+        seconds = len(pcm) / 2 / self.config.input_rate
+        gap = self._clock.receive(seconds, self._loop.time())
+        self._ear.take(pcm, gap=gap)
+        self.recorder.sound(self._ear.position, pcm)
+
+    async def _judge_sound(self) -> None:
+        if self.config.mode == "push_to_talk":
+            at = self._ear.position
+            if self._ear.skip() and not self._pressed:
+                self._pressed = True
+                self._hearing.speech_started(at)
+                self._publish(events.SpeechStarted(at_s=at))
+                self._tell(t.SpeechStarted(since=at, at=at))
+            return
+        async for event in self._ear.listen():
+            match event:
+                case t.SpeechStarted(since=since):
+                    self._hearing.speech_started(since)
+                    self._publish(events.SpeechStarted(at_s=since))
+                case t.SpeechPaused(since=since):
+                    self._publish(events.SpeechStopped(at_s=since))
+            self._tell(event)
+
+    def _commit(self) -> None:
+        if self._pressed:
+            self._publish(events.SpeechStopped(at_s=self._ear.position))
+        self._pressed = False
+        self._tell(t.Commit(at=self._ear.position))
+
+    # ---- the machine --------------------------------------------------------------------------------------
+
+    def _tell(self, event: t.Event) -> None:
+        """Tell the machine, and do what it says."""
+        self.recorder.signal(event)
+        for command in self._machine.handle(event):
+            self._do(command)
+
+    def _do(self, command: t.Command) -> None:
+        match command:
+            case t.WaitUntil(at=at):
+                self._wait_until(at)
+            case t.Note():
+                self._note(command)
+            case t.Transcribe():
+                self._transcribe(command)
+            case t.JudgeTurn():
+                self._judge_turn(command)
+            case t.ShowTranscript():
+                self._language = command.language or self._language
+                self._publish(
+                    events.TranscriptChanged(
+                        turn_id=command.turn, text=command.text, final=command.final, language=command.language
+                    )
+                )
+            case t.Prefill():
+                self._prefill(command.text)
+            case t.DropTurn():
+                self._turn_dropped(command)
+            case _:
+                self._do_reply(command)
+
+    def _do_reply(self, command: t.Command) -> None:
+        match command:
+            case t.StartReply():
+                self._start_reply(command)
+            case t.ReleaseReply():
+                self._release_reply()
+            case t.DiscardReply():
+                self._discard_reply()
+            case t.CancelReply():
+                self._cancel_reply(reopen=command.reopen)
+            case t.Duck():
+                self._playback("duck", command.reply)
+            case t.Hold():
+                if self._reply is not None:
+                    self._reply.hold()
+                self._playback("hold", command.reply)
+            case t.Resume():
+                if self._reply is not None:
+                    self._reply.go_on()
+                self._playback("resume", command.reply)
+            case _:
+                raise AssertionError(f"no such command: {command!r}")
+
+    def _wait_until(self, at: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            delay = max(0.0, at - self._now())
+            self._timer = self._loop.call_later(delay, self._tick, at)
+
+    def _tick(self, at: float) -> None:
+        self._timer = None
+        if self._now() < at:  # sound came in a burst and the clock was corrected
+            self._wait_until(at)
+            return
+        self._tell(t.Tick(at=self._now()))
+
+    def _note(self, note: t.Note) -> None:
+        self.recorder.decision(note)
+        self._publish(events.Decision(at_s=note.at, kind=note.kind, reason=note.reason, details=note.details))
+
+    # ---- words --------------------------------------------------------------------------------------------
+
+    def _transcribe(self, request: t.Transcribe) -> None:
+        if self._transcribing is not None:
+            self._transcribing.cancel()
+        self._transcribing = self._group.create_task(self._transcribe_now(request))
+
+    async def _transcribe_now(self, request: t.Transcribe) -> None:
+        try:
+            heard = await self._hearing.transcribe(request)
+        except ProviderError as error:
+            if not request.interim:
+                self._publish(events.Failed(code=error.code, message=error.message, retryable=error.retryable))
+            self._tell(t.RecognitionFailed(request=request.request, at=self._now()))
+            return
+        self._heard = heard
+        self._tell(
+            t.Transcript(request=request.request, text=heard.text, language=heard.language, at=self._now())
+        )
+
+    def _judge_turn(self, command: t.JudgeTurn) -> None:
+        if self._providers.turn_model is not None:
+            if self._judging is not None:
+                self._judging.cancel()
+            self._judging = self._group.create_task(self._judge_turn_now(command))
+
+    async def _judge_turn_now(self, command: t.JudgeTurn) -> None:
+        assert self._providers.turn_model is not None
+        try:
+            probability = await self._providers.turn_model.end_of_turn(
+                self._ear.cut(command.start, self._ear.position)
+            )
+        except AntiphonError:
+            return  # silence and words decide without it
+        self._tell(t.EndOfTurnProbability(pause=command.pause, probability=probability, at=self._now()))
+
+    def _prefill(self, text: str) -> None:
+        if self._prefilling is None or self._prefilling.done():
+            self._prefilling = self._group.create_task(self._prefill_now(text))
+
+    async def _prefill_now(self, text: str) -> None:
+        messages = self.history.messages(with_user=text)
+        try:
+            await self._providers.language_model.prefill(messages, self._options())
+        except ProviderError:
+            return  # it only saves time
+
+    def _options(self) -> LanguageOptions:
+        return LanguageOptions(
+            max_tokens=self.config.max_reply_tokens,
+            temperature=self.config.temperature,
+            cache_key=self.session_id,
+        )
+
+    def _turn_dropped(self, command: t.DropTurn) -> None:
+        self._publish(
+            events.TranscriptChanged(turn_id=command.turn, text="", final=True, language=self._language)
+        )
+
+    # ---- replies ------------------------------------------------------------------------------------------
+
+    def _start_reply(self, command: t.StartReply) -> None:
+        if self._prefilling is not None:
+            self._prefilling.cancel()
+        now = self._loop.time()
+        marks = Marks(speech_end=now if command.speech_end is None else self._clock.wall_of(command.speech_end))
+        if command.speech_end is not None and self._heard is not None:
+            marks.asr_start, marks.asr_end = self._heard.started, self._heard.ended
+        order = Order(
+            reply_id=command.reply,
+            turn_id=command.turn,
+            messages=self.history.messages(with_user=command.text),
+            language=self._language if self.config.language == "auto" else self.config.language,
+            aloud=not command.speculative or self._machine.policy.speculation == "tts",
+            session_id=self.session_id,
+            marks=marks,
+        )
+        reply = Reply(
+            order,
+            providers=self._providers,
+            config=self.config,
+            publish=self._publish,
+            sounding=self._reply_sounds,
+        )
+        self._reply = reply
+        self._user_text = command.text
+        self._reply_task = self._group.create_task(self._run_reply(reply))
+        if not command.speculative:
+            self._release_reply()
+
+    def _release_reply(self) -> None:
+        assert self._reply is not None
+        self.history.add_user(self._reply.order.turn_id, self._user_text)
+        self._reply.release()
+
+    def _reply_sounds(self, reply: Reply) -> None:
+        self._tell(t.ReplyReady(reply=reply.order.reply_id, at=self._now()))
+
+    async def _run_reply(self, reply: Reply) -> None:
+        saying = self._group.create_task(self._report_saying(reply))
+        try:
+            await reply.run()
+        finally:
+            saying.cancel()
+        if reply is not self._reply:
+            return
+        if reply.released:
+            self._reply_done(reply, heard=reply.text, interrupted=False)
+        self._tell(t.ReplyOver(reply=reply.order.reply_id, at=self._now()))
+
+    async def _report_saying(self, reply: Reply) -> None:
+        """Keep the echo guard told of what is in the air."""
+        while True:
+            await asyncio.sleep(0.2)
+            if reply.spoken and reply is self._reply:
+                self._tell(t.Speaking(reply=reply.order.reply_id, text=reply.saying(), at=self._now()))
+
+    def _reply_done(self, reply: Reply, *, heard: str, interrupted: bool) -> None:
+        self._reply = None
+        if reply.error is not None:
+            error = reply.error
+            self._publish(events.Failed(code=error.code, message=error.message, retryable=error.retryable))
+        if heard.strip() and not (reply.error is not None and not reply.text.strip()):
+            self.history.add_assistant(heard, interrupted=interrupted)
+        for call in reply.calls:
+            self._metered(call)
+        calls, self._calls = tuple(self._calls), []
+        self._publish(
+            events.ReplyDone(
+                turn_id=reply.order.turn_id,
+                reply_id=reply.order.reply_id,
+                text=heard,
+                latency_ms=reply.order.marks.latency_ms(),
+                stages=reply.order.marks.stages(),
+                calls=calls,
+                interrupted=interrupted,
+                error=reply.error.code if reply.error is not None else "",
+            )
+        )
+
+    def _discard_reply(self) -> None:
+        reply = self._end_reply_task()
+        if reply is not None:
+            for call in reply.calls:
+                self._metered(call)
+
+    def _cancel_reply(self, *, reopen: bool) -> None:
+        reply = self._end_reply_task()
+        if reply is None:
+            return
+        heard = "" if reopen else reply.heard()
+        if reopen:
+            self.history.reopen(reply.order.turn_id)
+        self._publish(
+            events.Interrupted(
+                reply_id=reply.order.reply_id, heard_ms=round(reply.heard_ms), heard_text=heard
+            )
+        )
+        self._reply_done(reply, heard=heard, interrupted=True)
+
+    def _end_reply_task(self) -> Reply | None:
+        reply, self._reply = self._reply, None
+        if self._reply_task is not None:
+            self._reply_task.cancel()
+            self._reply_task = None
+        return reply
+
+    def _playback(self, action: str, reply_id: str) -> None:
+        assert action in ("duck", "hold", "resume")
+        self._publish(events.PlaybackChanged(reply_id=reply_id, action=action))  # type: ignore[arg-type]
+
+    def _metered(self, call: events.ProviderCall) -> None:
+        if len(self._calls) < KEEP_CALLS:
+            self._calls.append(call)

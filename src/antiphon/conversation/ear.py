@@ -1,0 +1,128 @@
+"""The session's ear: sound in at any rate, one timeline at 16 kHz, speech found in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from antiphon.audio.resample import Resampler
+from antiphon.errors import AudioError
+from antiphon.providers.base import SPEECH_RATE, VOICE_FRAME, VoiceStream
+from antiphon.turns.events import SpeechPaused, SpeechStarted
+from antiphon.turns.speech import GateConfig, SpeechGate
+
+BYTES = 2
+"""A sample, s16le."""
+
+KEPT_S = 90.0
+"""Sound kept for recognition: the longest turn (60 s) and room to spare. 2.9 MB a session."""
+
+GAP_S = 0.3
+"""A client that sends nothing for longer has a gap in its sound, not a late packet."""
+
+
+class AudioClock:
+    """The session's time: seconds of sound received, extrapolated while none arrives. Wall time is an argument."""
+
+    def __init__(self) -> None:
+        self._received = 0.0
+        self._wall: float | None = None
+
+    def receive(self, seconds: float, wall: float) -> float:
+        """``seconds`` of sound arrived at ``wall``. Returns the seconds of silence missing before it."""
+        gap = 0.0
+        if self._wall is not None:
+            late = self.now(wall) - self._received - seconds
+            if late > GAP_S:
+                frames = int(late * SPEECH_RATE) // VOICE_FRAME
+                gap = frames * VOICE_FRAME / SPEECH_RATE
+        self._received += gap + seconds
+        self._wall = wall
+        return gap
+
+    def now(self, wall: float) -> float:
+        """Seconds on the audio clock at ``wall``."""
+        if self._wall is None:
+            self._wall = wall
+        return self._received + max(0.0, wall - self._wall)
+
+    def wall_of(self, at: float) -> float:
+        """When the sound at ``at`` was received, on the wall clock."""
+        return (self._wall or 0.0) - (self._received - at)
+
+
+@dataclass(slots=True)
+class _Sound:
+    """The last ``KEPT_S`` seconds on the timeline."""
+
+    samples: bytearray
+    first: int = 0
+    """Sample number of the first one kept."""
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.samples) // BYTES
+
+    def append(self, pcm: bytes) -> None:
+        self.samples += pcm
+        excess = len(self.samples) // BYTES - int(KEPT_S * SPEECH_RATE)
+        # Moving the whole buffer for every frame would cost more than keeping a few seconds too much.
+        if excess > 5 * SPEECH_RATE:
+            del self.samples[: excess * BYTES]
+            self.first += excess
+
+    def cut(self, start: float, end: float) -> bytes:
+        a = max(0, int(start * SPEECH_RATE) - self.first) * BYTES
+        b = max(0, int(end * SPEECH_RATE) - self.first) * BYTES
+        return bytes(self.samples[a:b])
+
+
+class Ear:
+    """One microphone. Not safe for concurrent ``hear`` calls: one reader feeds it, in order."""
+
+    def __init__(self, *, input_rate: int, stream: VoiceStream, gate: GateConfig | None = None) -> None:
+        self._resampler = Resampler(input_rate, SPEECH_RATE) if input_rate != SPEECH_RATE else None
+        self._stream = stream
+        self._gate = SpeechGate(gate)
+        self._sound = _Sound(bytearray())
+        self._judged = 0
+
+    @property
+    def speaking(self) -> bool:
+        return self._gate.speaking
+
+    @property
+    def position(self) -> float:
+        """Seconds of sound on the timeline."""
+        return self._sound.end / SPEECH_RATE
+
+    def cut(self, start: float, end: float) -> bytes:
+        """The sound between two times: PCM s16le mono at 16 kHz, as much of it as is kept."""
+        return self._sound.cut(start, end)
+
+    def take(self, pcm: bytes, *, gap: float = 0.0) -> None:
+        """Put sound on the timeline, after ``gap`` seconds of silence that the client did not send."""
+        if len(pcm) % BYTES:
+            raise AudioError("a binary message has an odd number of bytes; PCM s16le mono has two bytes a sample")
+        if gap:
+            self._sound.append(bytes(round(gap * SPEECH_RATE) * BYTES))
+        self._sound.append(self._resampler.push(pcm) if self._resampler else pcm)
+
+    async def listen(self) -> AsyncIterator[SpeechStarted | SpeechPaused]:
+        """Judge what was taken since the last call: speech that began or paused in it."""
+        frames = (self._sound.end - self._judged) // VOICE_FRAME
+        if frames <= 0:
+            return
+        start = max(self._judged, self._sound.first)
+        pcm = bytes(self._sound.samples[(start - self._sound.first) * BYTES :][: frames * VOICE_FRAME * BYTES])
+        self._judged = start + frames * VOICE_FRAME
+        for probability in await self._stream.detect(pcm):
+            for event in self._gate.push(probability):
+                yield event
+
+    def skip(self) -> bool:
+        """Leave what was taken unjudged (push-to-talk: the user says when speech is). Whether there was any."""
+        frames = (self._sound.end - self._judged) // VOICE_FRAME
+        self._judged += frames * VOICE_FRAME
+        self._gate.skip(frames * VOICE_FRAME / SPEECH_RATE)
+        return frames > 0

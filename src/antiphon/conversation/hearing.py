@@ -1,0 +1,252 @@
+"""Words for stretches of sound: drives a recogniser, batch or streaming, for one session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from antiphon.conversation.ear import Ear
+from antiphon.conversation.events import ProviderCall
+from antiphon.errors import AntiphonError, ProviderError, ProviderUnavailable
+from antiphon.providers.base import Recognizer, RecognizerStream, Transcript, Usage
+from antiphon.turns.context import PREROLL_S
+from antiphon.turns.events import Transcribe
+
+FINAL_TIMEOUT_S = 10.0
+"""A recogniser that has not answered by then is taken to have failed."""
+
+RETRY_AFTER_S = 0.2
+"""One retry of a failure that may pass, this long after it."""
+
+FEED_S = 0.02
+"""How often a streaming recogniser is given what arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """The answer to one ``Transcribe``."""
+
+    request: Transcribe
+    text: str
+    language: str
+    started: float
+    """Loop time at which recognition of the request began."""
+    ended: float
+
+
+Answer = Callable[[Heard], None]
+Failure = Callable[[Transcribe, AntiphonError], None]
+Metered = Callable[[ProviderCall], None]
+
+
+class BatchHearing:
+    """Each request is one call with all of its sound; a newer request replaces one under way."""
+
+    def __init__(
+        self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered, prompt: str = ""
+    ) -> None:
+        self._recognizer = recognizer
+        self._ear = ear
+        self._language = language
+        self._metered = metered
+        self._prompt = prompt
+
+    def speech_started(self, since: float) -> None:
+        """Nothing to prepare."""
+
+    async def transcribe(self, request: Transcribe) -> Heard:
+        """Recognise the request's sound. Raises ``ProviderError``. Cancelling it cancels the call."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        pcm = self._ear.cut(request.start, request.end)
+        try:
+            final = await self._final(pcm)
+        except ProviderError as error:
+            if not error.retryable or request.interim:
+                raise
+            await asyncio.sleep(RETRY_AFTER_S)
+            final = await self._final(pcm)
+        return Heard(
+            request=request, text=final.text, language=final.language, started=started, ended=loop.time()
+        )
+
+    async def _final(self, pcm: bytes) -> Transcript:
+        name = self._recognizer.info.name
+        seconds = len(pcm) / 2 / 16_000
+        usage, cancelled = Usage(audio_s=seconds), True
+        try:
+            async with asyncio.timeout(FINAL_TIMEOUT_S):
+                async with self._recognizer.open(language=self._language, prompt=self._prompt) as stream:
+                    await stream.send(pcm)
+                    await stream.finish()
+                    final = await _final_of(stream)
+            usage = final.usage if final.usage != Usage() else usage
+            cancelled = False
+            return final
+        except TimeoutError:
+            raise _too_slow(name) from None
+        finally:
+            self._metered(ProviderCall(kind="asr", provider=name, usage=usage, cancelled=cancelled))
+
+    async def run(self) -> None:
+        """Nothing runs between requests."""
+
+
+class StreamHearing:
+    """Sound is sent while the user speaks; each pause finishes a stream, and its words join those before."""
+
+    def __init__(
+        self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered, prompt: str = ""
+    ) -> None:
+        self._recognizer = recognizer
+        self._ear = ear
+        self._language = language
+        self._metered = metered
+        self._prompt = prompt
+        self._segments: list[tuple[float, str, str]] = []
+        """(start, words, language) of finished streams of this turn."""
+        self._interim = ""
+        self._language_heard = ""
+        self._begin = asyncio.Event()
+        self._since = 0.0
+        self._finish_at: float | None = None
+        self._asked = asyncio.Event()
+        self._final: asyncio.Future[Transcript] | None = None
+        self._next: float | None = None
+        """Speech that began while the stream before it was being finished."""
+
+    def speech_started(self, since: float) -> None:
+        """Open a stream that begins just before ``since``, unless one is open."""
+        if self._final is None:
+            self._since = max(0.0, since - PREROLL_S)
+            self._finish_at = None
+            self._interim = ""
+            self._asked.clear()
+            self._final = asyncio.get_running_loop().create_future()
+            self._begin.set()
+        elif self._finish_at is not None:
+            self._next = since
+
+    async def transcribe(self, request: Transcribe) -> Heard:
+        """The words so far, at once (interim), or the final ones, by finishing the stream."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._segments = [segment for segment in self._segments if segment[0] >= request.start - PREROLL_S]
+        words = [text for _, text, _ in self._segments if text]
+        language = self._segments[-1][2] if self._segments else self._language_heard
+        if request.interim:
+            words.append(self._interim)
+        elif self._final is not None:
+            self._finish_at = request.end
+            self._asked.set()
+            since = self._since
+            final = await asyncio.shield(self._final)
+            if self._segments and self._segments[-1][0] == since:
+                words = [text for _, text, _ in self._segments if text]
+            language = final.language or language
+        text = " ".join(word for word in words if word).strip()
+        return Heard(request=request, text=text, language=language, started=started, ended=loop.time())
+
+    async def run(self) -> None:
+        """Feed one stream after the other until cancelled."""
+        while True:
+            await self._begin.wait()
+            self._begin.clear()
+            final = self._final
+            assert final is not None
+            try:
+                transcript = await self._one_stream()
+                self._segments.append((self._since, transcript.text, transcript.language))
+                self._final = None
+                final.set_result(transcript)
+            except ProviderError as error:
+                self._final = None
+                final.set_exception(error)
+                final.exception()  # it may be that nobody waits for it: then it is not news
+            if self._next is not None:
+                since, self._next = self._next, None
+                self.speech_started(since)
+
+    async def _one_stream(self) -> Transcript:
+        name = self._recognizer.info.name
+        usage, sent, cancelled = Usage(), self._since, True
+        try:
+            async with self._recognizer.open(language=self._language, prompt=self._prompt) as stream:
+                async with asyncio.TaskGroup() as group:
+                    reading = group.create_task(self._read(stream))
+                    sent = await self._send(stream)
+                    async with asyncio.timeout(FINAL_TIMEOUT_S):
+                        final = await reading
+            usage = final.usage
+            cancelled = False
+            return final
+        except BaseExceptionGroup as failures:
+            raise _cause(failures, name) from None
+        finally:
+            used = usage if usage != Usage() else Usage(audio_s=max(0.0, sent - self._since))
+            self._metered(ProviderCall(kind="asr", provider=name, usage=used, cancelled=cancelled))
+
+    async def _send(self, stream: RecognizerStream) -> float:
+        """Send what arrives until the finish is asked for and all up to it is sent."""
+        sent = self._since
+        while True:
+            finish = self._finish_at
+            upto = self._ear.position if finish is None else min(finish, self._ear.position)
+            if upto > sent:
+                await stream.send(self._ear.cut(sent, upto))
+                sent = upto
+            if finish is not None and sent >= finish - 1e-6:
+                await stream.finish()
+                return sent
+            await self._more(FEED_S)
+
+    async def _more(self, seconds: float) -> None:
+        """Wait for sound, or for the finish to be asked for."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
+                self._asked.clear()
+        except TimeoutError:
+            pass
+
+    async def _read(self, stream: RecognizerStream) -> Transcript:
+        transcripts: AsyncIterator[Transcript] = stream.__aiter__()
+        async for transcript in transcripts:
+            if transcript.final:
+                return transcript
+            self._interim = transcript.text
+            self._language_heard = transcript.language or self._language_heard
+        return Transcript(text=self._interim, final=True, language=self._language_heard)
+
+
+Hearing = BatchHearing | StreamHearing
+
+
+def open_hearing(
+    *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered, prompt: str = ""
+) -> Hearing:
+    """The kind that fits the recogniser."""
+    kind = StreamHearing if recognizer.info.streaming else BatchHearing
+    return kind(recognizer=recognizer, ear=ear, language=language, metered=metered, prompt=prompt)
+
+
+async def _final_of(stream: RecognizerStream) -> Transcript:
+    text = Transcript(text="", final=True)
+    async for transcript in stream:
+        text = transcript
+        if transcript.final:
+            break
+    return text
+
+
+def _too_slow(name: str) -> ProviderError:
+    return ProviderUnavailable(f"{name} did not answer within {FINAL_TIMEOUT_S:g} s", provider=name)
+
+
+def _cause(failures: BaseExceptionGroup[BaseException], name: str) -> BaseException:
+    """The one error a stream's tasks failed with."""
+    rest: BaseException = failures
+    while isinstance(rest, BaseExceptionGroup):
+        rest = rest.exceptions[0]
+    return _too_slow(name) if isinstance(rest, TimeoutError) else rest

@@ -1,0 +1,361 @@
+"""One reply: the language model writes, clauses are cut, voiced and played, all at once.
+
+``run`` is cancel-safe at every point: cancelling it stops the model, the voices and the sound, and what was sent
+stays accounted for. A speculative reply does all of this but play; ``release`` lets it be heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from antiphon.audio.resample import Resampler
+from antiphon.conversation import events
+from antiphon.conversation.apology import apology
+from antiphon.conversation.clauses import Clause, ClauseCutter
+from antiphon.conversation.config import ConversationConfig, Providers
+from antiphon.conversation.heard import SpokenClause, heard_text
+from antiphon.conversation.latency import Marks
+from antiphon.conversation.playback import Playback
+from antiphon.conversation.speakable import speakable
+from antiphon.errors import ProviderEmpty, ProviderError, ProviderUnavailable
+from antiphon.providers.base import (
+    Finished,
+    LanguageOptions,
+    Message,
+    SpeechChunk,
+    SpeechOptions,
+    Text,
+    Usage,
+)
+
+VOICES_AHEAD = 2
+"""Clauses being voiced ahead of the one that plays. One hides a voice's latency, the second its bad days."""
+
+CLAUSES_AHEAD = 64
+"""Clauses waiting for a voice: more than a reply of 400 tokens has."""
+
+FRAME_MS = 100
+"""Longest stretch of sound in one message: few messages, and a cancel never has more than this on its way."""
+
+FIRST_TOKEN_TIMEOUT_S = 12.0
+TOKEN_GAP_TIMEOUT_S = 6.0
+FIRST_CHUNK_TIMEOUT_S = 8.0
+"""Longer than any healthy provider takes; a stalled one must not leave the user in silence."""
+
+RETRY_AFTER_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to answer, and how."""
+
+    reply_id: str
+    turn_id: str
+    messages: Sequence[Message]
+    language: str
+    """ISO 639-1 of the user's words, empty when unknown."""
+    aloud: bool
+    """Whether the first clause may be voiced before the release."""
+    session_id: str
+    marks: Marks
+
+
+@dataclass(slots=True)
+class _Voice:
+    """One clause being voiced: its sound as it comes, then None."""
+
+    clause: Clause
+    said: str
+    chunks: asyncio.Queue[SpeechChunk | None] = field(default_factory=asyncio.Queue)
+    """Unbounded: a clause is a sentence at most, some 15 s of sound."""
+
+
+class Reply:
+    """A reply under way. ``publish`` puts an event on its way and never waits."""
+
+    def __init__(
+        self,
+        order: Order,
+        *,
+        providers: Providers,
+        config: ConversationConfig,
+        publish: Callable[[events.Event], None],
+        sounding: Callable[[Reply], None],
+    ) -> None:
+        self.order = order
+        self.text = ""
+        """All that was written."""
+        self.error: ProviderError | None = None
+        self.calls: list[events.ProviderCall] = []
+        self.playback = Playback()
+        self.spoken: list[SpokenClause] = []
+        self._providers = providers
+        self._config = config
+        self._publish = publish
+        self._sounding = sounding
+        self._released = asyncio.Event()
+        self._going = asyncio.Event()
+        self._going.set()
+        self._held_back: list[events.Event] = []
+        self._clauses: asyncio.Queue[Clause | None] = asyncio.Queue(CLAUSES_AHEAD)
+        self._voices: asyncio.Queue[_Voice | None] = asyncio.Queue(VOICES_AHEAD)
+        self._loop = asyncio.get_running_loop()
+
+    # ---- what the conversation may do ---------------------------------------------------------------------
+
+    @property
+    def released(self) -> bool:
+        return self._released.is_set()
+
+    def release(self) -> None:
+        """Let it be heard, and tell the client what was held back."""
+        if self.released:
+            return
+        self.order.marks.released = self._loop.time()
+        self._released.set()
+        order = self.order
+        self._publish(events.ReplyStarted(turn_id=order.turn_id, reply_id=order.reply_id))
+        for event in self._held_back:
+            self._publish(event)
+        self._held_back.clear()
+
+    def hold(self) -> None:
+        """Pause where the listener is."""
+        self.playback.hold(self._loop.time())
+        self._going.clear()
+
+    def go_on(self) -> None:
+        """Go on after ``hold``."""
+        self.playback.resume(self._loop.time())
+        self._going.set()
+
+    @property
+    def heard_ms(self) -> float:
+        return self.playback.position(self._loop.time())
+
+    def heard(self) -> str:
+        """The text as far as it was heard."""
+        return heard_text(self.text, self.spoken, self.heard_ms)
+
+    def saying(self) -> str:
+        """What is being said around now: the last seconds sent, for the echo guard."""
+        since = self.heard_ms - 6_000.0
+        return " ".join(clause.text for clause in self.spoken if clause.end_ms >= since)
+
+    # ---- the pipeline -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write, voice, play; ends when the listener has heard it all, or the speculation failed."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write())
+            group.create_task(self._voice_all(group))
+            group.create_task(self._play())
+
+    async def _write(self) -> None:
+        cutter = ClauseCutter()
+        try:
+            try:
+                await self._write_once(cutter)
+            except ProviderError as error:
+                if self.text or not error.retryable:
+                    raise
+                await asyncio.sleep(RETRY_AFTER_S)
+                await self._write_once(cutter)
+        except ProviderError as error:
+            self.error = error
+            if not self.text.strip():
+                await self._apologise()
+        for clause in cutter.flush():
+            await self._cut(clause)
+        await self._clauses.put(None)
+
+    async def _write_once(self, cutter: ClauseCutter) -> None:
+        model, marks, order = self._providers.language_model, self.order.marks, self.order
+        options = LanguageOptions(
+            max_tokens=self._config.max_reply_tokens,
+            temperature=self._config.temperature,
+            cache_key=order.session_id,
+        )
+        marks.llm_start = marks.llm_start or self._loop.time()
+        usage, pieces, cancelled = None, 0, True
+        try:
+            async with asyncio.timeout(FIRST_TOKEN_TIMEOUT_S) as limit:
+                async with model.reply(order.messages, options) as deltas:
+                    async for delta in deltas:
+                        limit.reschedule(self._loop.time() + TOKEN_GAP_TIMEOUT_S)
+                        match delta:
+                            case Text(text=text):
+                                pieces += 1
+                                await self._written(text, cutter)
+                            case Finished():
+                                usage = delta.usage
+                            case _:
+                                pass  # tool calls: no tools are offered
+            cancelled = False
+        except TimeoutError:
+            raise ProviderUnavailable(f"{model.info.name} fell silent", provider=model.info.name) from None
+        finally:
+            used = usage or Usage(
+                input_tokens=sum(len(message.content) for message in order.messages) // 4, output_tokens=pieces
+            )
+            self._meter("llm", model.info.name, used, cancelled)
+        if not self.text.strip():
+            raise ProviderEmpty(f"{model.info.name} wrote nothing", provider=model.info.name)
+
+    async def _written(self, text: str, cutter: ClauseCutter) -> None:
+        now = self._loop.time()
+        marks = self.order.marks
+        marks.first_token = marks.first_token or now
+        self.text += text
+        self._tell(events.ReplyText(reply_id=self.order.reply_id, text=text))
+        for clause in cutter.push(text, now):
+            await self._cut(clause)
+
+    async def _cut(self, clause: Clause) -> None:
+        self.order.marks.first_clause = self.order.marks.first_clause or self._loop.time()
+        await self._clauses.put(clause)
+
+    async def _apologise(self) -> None:
+        """Nothing was written: say so rather than be silent, but only to someone who waits for an answer."""
+        await self._released.wait()
+        text = apology(self.order.language)
+        start = len(self.text)
+        self.text += text
+        self._tell(events.ReplyText(reply_id=self.order.reply_id, text=text))
+        await self._clauses.put(Clause(text=text, start=start, end=start + len(text)))
+
+    async def _voice_all(self, group: asyncio.TaskGroup) -> None:
+        first = True
+        while (clause := await self._clauses.get()) is not None:
+            said = speakable(clause.text, self.order.language)
+            if not said:
+                continue
+            if not (first and self.order.aloud):
+                await self._released.wait()
+            first = False
+            voice = _Voice(clause, said)
+            await self._voices.put(voice)
+            group.create_task(self._voice(voice))
+        await self._voices.put(None)
+
+    async def _voice(self, voice: _Voice) -> None:
+        synthesizer, marks = self._providers.synthesizer, self.order.marks
+        options = SpeechOptions(
+            voice=self._config.voice,
+            language=self.order.language,
+            speed=self._config.speed,
+            context_id=self.order.reply_id,
+        )
+        marks.tts_start = marks.tts_start or self._loop.time()
+        cancelled = True
+        try:
+            async with asyncio.timeout(FIRST_CHUNK_TIMEOUT_S) as limit:
+                async with synthesizer.speak(voice.said, options) as chunks:
+                    async for chunk in chunks:
+                        limit.reschedule(self._loop.time() + FIRST_CHUNK_TIMEOUT_S)
+                        marks.first_chunk = marks.first_chunk or self._loop.time()
+                        voice.chunks.put_nowait(chunk)
+            cancelled = False
+        except ProviderError as error:
+            self.error = self.error or error
+        except TimeoutError:
+            name = synthesizer.info.name
+            self.error = self.error or ProviderUnavailable(f"{name} fell silent", provider=name)
+        finally:
+            self._meter("tts", synthesizer.info.name, Usage(characters=len(voice.said)), cancelled)
+            voice.chunks.put_nowait(None)
+
+    async def _play(self) -> None:
+        rate = self._config.output_rate
+        while (voice := await self._voices.get()) is not None:
+            spoken = SpokenClause(
+                text=voice.said,
+                start=voice.clause.start,
+                end=voice.clause.end,
+                start_ms=self.playback.sent_ms,
+                end_ms=self.playback.sent_ms,
+            )
+            async with aclosing(self._frames(voice)) as frames:
+                async for pcm, words in frames:
+                    await self._turn_to_send()
+                    self._send(pcm, len(pcm) / 2 / rate * 1_000.0, spoken, words)
+        await self._released.wait()
+        if self.playback.sent_ms:
+            total = round(self.playback.sent_ms)
+            self._publish(events.AudioDone(reply_id=self.order.reply_id, total_ms=total))
+            await self._heard_out()
+
+    async def _frames(self, voice: _Voice) -> AsyncIterator[tuple[bytes, SpeechChunk]]:
+        """The clause's sound at the session's rate, in messages."""
+        rate = self._config.output_rate
+        source = self._providers.synthesizer.info.sample_rate
+        resampler = Resampler(source, rate) if source != rate else None
+        size = rate * FRAME_MS // 1_000 * 2
+        last = SpeechChunk(pcm=b"")
+        while (chunk := await voice.chunks.get()) is not None:
+            pcm = resampler.push(chunk.pcm) if resampler else chunk.pcm
+            last = chunk
+            for at in range(0, len(pcm), size):
+                yield pcm[at : at + size], chunk
+        if resampler and (rest := resampler.flush()):
+            yield rest, last
+
+    async def _turn_to_send(self) -> None:
+        """Wait for the release, for the end of a hold, and for the listener to catch up."""
+        while True:
+            await self._released.wait()
+            await self._going.wait()
+            wait = self.playback.wait_s(self._loop.time())
+            if wait <= 0.0:
+                return
+            await asyncio.sleep(wait)
+
+    def _send(self, pcm: bytes, ms: float, spoken: SpokenClause, chunk: SpeechChunk) -> None:
+        now = self._loop.time()
+        first = not self.playback.sent_ms
+        if first:
+            self.order.marks.first_sound = now
+            self._publish(events.AudioStarted(reply_id=self.order.reply_id))
+        if not self.spoken or self.spoken[-1] is not spoken:
+            self.spoken.append(spoken)
+        spoken.add(chunk)
+        self.playback.send(ms, now)
+        spoken.end_ms = self.playback.sent_ms
+        self._publish(events.ReplyAudio(reply_id=self.order.reply_id, pcm=pcm))
+        if first:
+            self._sounding(self)
+
+    async def _heard_out(self) -> None:
+        """Until the listener has heard it all; a client that stops reporting is not waited for."""
+        patience = self._loop.time() + (self.playback.sent_ms - self.heard_ms) / 1_000.0 + 3.0
+        while self.playback.sent_ms - self.heard_ms > 5.0:
+            left = (self.playback.sent_ms - self.heard_ms) / 1_000.0
+            if self._going.is_set() and self._loop.time() > patience:
+                return
+            await asyncio.sleep(min(max(left, 0.01), 0.1))
+            if not self._going.is_set():
+                await self._going.wait()
+                patience = self._loop.time() + left + 3.0
+
+    # ---- small pieces -------------------------------------------------------------------------------------
+
+    def _tell(self, event: events.Event) -> None:
+        if self.released:
+            self._publish(event)
+        else:
+            self._held_back.append(event)
+
+    def _meter(self, kind: str, provider: str, usage: Usage, cancelled: bool) -> None:
+        assert kind in ("llm", "tts")
+        self.calls.append(
+            events.ProviderCall(
+                kind="llm" if kind == "llm" else "tts",
+                provider=provider,
+                usage=usage,
+                cancelled=cancelled,
+                speculative=not self.released,
+            )
+        )
