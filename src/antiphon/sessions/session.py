@@ -36,7 +36,8 @@ class Session:
         """Count, and know whether a reply is under way."""
         match event:
             case events.TranscriptChanged(final=True):
-                self.counts.turns += 1
+                # An empty final transcript takes a turn back: it was noise or our own voice.
+                self.counts.turns += bool(event.text)
             case events.ReplyStarted():
                 self.counts.replies += 1
                 self._open_replies.add(event.reply_id)

@@ -1,0 +1,142 @@
+"""Serving the application: the socket, uvicorn, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from types import FrameType
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from antiphon.errors import SettingsError
+from antiphon.server.application import Application
+from antiphon.telemetry.logs import logger
+
+SOCKET_SLACK = 4
+"""Messages up to this many times the limit are read, so that the caller can be told; larger ones are cut
+off by the WebSocket library, with the same close code."""
+
+PING_S = 20.0
+"""How often a silent client is asked whether it is still there, and how long it may take to answer."""
+
+BACKLOG = 2048
+"""Connections waiting to be accepted: all clients of a full server coming back at once."""
+
+log = logger(__name__)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises SettingsError saying what to do when it cannot
+    be had."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise SettingsError(
+            f"ANTIPHON_HOST={host!r} is not an address of this machine: {error.strerror or error}. Use "
+            "127.0.0.1 for"
+            " this machine only, 0.0.0.0 for every network."
+        ) from error
+    listening = socket.socket(family, kind, proto)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise SettingsError(_why_not(host, port, error)) from error
+    listening.setblocking(False)
+    return listening
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                f"port {port} on {host} is in use by another program. Stop that one, or use another port:"
+                f" antiphon serve --port {port + 1 if port < 65535 else 8080} (or ANTIPHON_PORT)."
+            )
+        case errno.EACCES:
+            return f"port {port} may not be opened by this user; use one above 1023, such as --port 8080."
+        case errno.EADDRNOTAVAIL:
+            return (
+                f"ANTIPHON_HOST={host!r} is not an address of this machine. Use 127.0.0.1 for this machine "
+                "only,"
+                " 0.0.0.0 for every network."
+            )
+        case _:
+            return f"cannot listen on {host} port {port}: {error.strerror or error}"
+
+
+class AbortableWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's, with a way to let go of a client that does not read: closing politely would wait for it."""
+
+    async def run_asgi(self) -> None:
+        self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+        await super().run_asgi()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, but SIGTERM and SIGINT let conversations end first.
+
+    By itself uvicorn closes every WebSocket within 100 ms of the signal. Here the first signal turns
+    readiness off, tells callers, and waits until their replies have been heard (each for at most the grace
+    time); a second one ends the process at once.
+    """
+
+    def __init__(self, application: Application, *, max_message_bytes: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application.asgi,
+                loop="uvloop",
+                http="httptools",
+                ws=AbortableWebSocket,
+                ws_max_size=max_message_bytes * SOCKET_SLACK,
+                ws_ping_interval=PING_S,
+                ws_ping_timeout=PING_S,
+                ws_per_message_deflate=False,
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Closing handshakes that clients do not finish: nothing of worth is waited for by then.
+                timeout_graceful_shutdown=3,
+            )
+        )
+        self._application = application
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._leaving = False
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            drain = tasks.create_task(self._drain())
+            await super().serve(sockets)
+            drain.cancel()
+
+    def stop(self) -> None:
+        """What the first signal does."""
+        self._leaving = True
+        log.info("stopping", sessions=len(self._application.registry.live))
+        self._application.registry.drain()
+
+    async def _drain(self) -> None:
+        await self._application.registry.draining.wait()
+        await self._application.registry.emptied()
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal. Not passed to uvicorn: it would raise it again at the end, and the exit status would
+        not be 0."""
+        if self._leaving:
+            os._exit(128 + sig)
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._leaving = True
+            self._loop.call_soon_threadsafe(self.stop)
