@@ -1,0 +1,171 @@
+"""Settings: who wins, what is refused, and what is said about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from antiphon.errors import SettingsError
+from antiphon.settings import ProviderChoice, Settings, load_settings
+from antiphon.settings.definitions import setting
+from antiphon.settings.reference import (
+    HIDDEN,
+    allowed_values,
+    environment_name,
+    group_of,
+    help_of,
+    settings_page,
+    shown_values,
+    unit_of,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def refusal(environ: dict[str, str], folder: Path = Path("/nonexistent")) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, folder=folder)
+    return caught.value.message
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    loaded = load_settings({}, folder=Path("/nonexistent"))
+    assert loaded.settings == Settings()
+    assert set(loaded.sources.values()) == {"default"}
+
+
+def test_the_nearer_source_wins(tmp_path: Path) -> None:
+    (tmp_path / "antiphon.toml").write_text('port = 1001\nhost = "toml"\nvoice = "toml"\nspeed = 1.5\n')
+    (tmp_path / ".env").write_text("ANTIPHON_PORT=1002\nANTIPHON_HOST=dotenv\nANTIPHON_VOICE='dot env'\n")
+    loaded = load_settings(
+        {"ANTIPHON_PORT": "1003", "ANTIPHON_HOST": "environment"},
+        folder=tmp_path,
+        overrides={"port": 1004, "llm": None},
+    )
+    assert (loaded.settings.port, loaded.sources["port"]) == (1004, "command line")
+    assert (loaded.settings.host, loaded.sources["host"]) == ("environment", "environment")
+    assert (loaded.settings.voice, loaded.sources["voice"]) == ("dot env", ".env")
+    assert (loaded.settings.speed, loaded.sources["speed"]) == (1.5, "antiphon.toml")
+    assert loaded.sources["llm"] == "default"
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert load_settings({"ANTIPHON_PORT": ""}).settings.port == Settings().port
+
+
+def test_other_programs_variables_are_left_alone() -> None:
+    assert load_settings({"ANTIPHONAL": "x", "PORT": "1"}).settings == Settings()
+
+
+def test_the_named_toml_file_is_read(tmp_path: Path) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text('allowed_origins = ["https://a.example", "http://b.example:81"]\nbarge_in = false\n')
+    loaded = load_settings({"ANTIPHON_CONFIG": str(config)}, folder=tmp_path)
+    assert loaded.settings.allowed_origins == ("https://a.example", "http://b.example:81")
+    assert loaded.settings.barge_in is False
+    assert loaded.sources["barge_in"] == "mine.toml"
+
+
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    assert "no such file" in refusal({"ANTIPHON_CONFIG": str(tmp_path / "gone.toml")})
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "antiphon.toml").write_text("port = \n")
+    assert "antiphon.toml is not TOML" in refusal({}, tmp_path)
+    (tmp_path / "antiphon.toml").write_bytes(b"\xff\xfe")
+    assert "antiphon.toml cannot be read" in refusal({}, tmp_path)
+
+
+def test_providers_are_chains() -> None:
+    settings = load_settings(
+        {"ANTIPHON_ASR": "local:whisper-base, scripted", "ANTIPHON_LLM": "local:/a:b"}
+    ).settings
+    assert settings.asr == (ProviderChoice("local", "whisper-base"), ProviderChoice("scripted"))
+    assert settings.llm == (ProviderChoice("local", "/a:b"),)
+    assert shown_values(settings)["asr"] == "local:whisper-base,scripted"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ANTIPHON_PORT", "0", "a whole number from 1 to 65535"),
+        ("ANTIPHON_PORT", "http", "a whole number from 1 to 65535"),
+        ("ANTIPHON_SPEED", "nan", "a number from 0.5 to 2.0"),
+        ("ANTIPHON_SCRIPTED_LLM_TOKENS_PER_S", "0", "a number above 0"),
+        ("ANTIPHON_TURNS", "slow", "one of quick, balanced, patient, silence"),
+        ("ANTIPHON_PROFILE", "best", "one of auto, fast, balanced"),
+        ("ANTIPHON_BARGE_IN", "perhaps", "true or false"),
+        ("ANTIPHON_LANGUAGE", "English", "an ISO 639-1 code"),
+        ("ANTIPHON_LLM", "openai:gpt-4o-mini", "not available in this version"),
+        ("ANTIPHON_LLM", "frobnicate", "use local or scripted"),
+        ("ANTIPHON_TTS", "local,", "an empty name"),
+        ("ANTIPHON_TTS", "local,local", "the same provider twice"),
+        ("ANTIPHON_STORE", "valkey://cache:6379", "not available in this version"),
+        ("ANTIPHON_STORE", "disk", "the only store is memory"),
+        ("ANTIPHON_ALLOWED_ORIGINS", "talk.example.org", "is not an origin"),
+        ("ANTIPHON_ALLOWED_ORIGINS", "https://talk.example.org/page", "is not an origin"),
+        ("ANTIPHON_ALLOWED_ORIGINS", "*", "is not an origin"),
+        ("ANTIPHON_VOICE", "v" * 101, "at most 100 characters"),
+    ],
+)
+def test_what_is_impossible_is_named_with_its_value_and_what_is_allowed(
+    variable: str, value: str, said: str
+) -> None:
+    message = refusal({variable: value})
+    assert message.startswith(f"{variable}=")
+    assert value[:50] in message
+    assert "in the environment" in message
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("environ", "nearest"),
+    [({"ANTIPHON_POTR": "80"}, "ANTIPHON_PORT"), ({"ANTIPHON_MAX_SESSION": "9"}, "ANTIPHON_MAX_SESSIONS")],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(environ: dict[str, str], nearest: str) -> None:
+    message = refusal(environ)
+    assert next(iter(environ)) in message
+    assert f"did you mean {nearest}?" in message
+
+
+def test_an_unknown_name_in_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "antiphon.toml").write_text("[server]\nport = 80\n")
+    assert "server in the file antiphon.toml is not a setting" in refusal({}, tmp_path)
+    (tmp_path / "antiphon.toml").write_text("")
+    (tmp_path / ".env").write_text("ANTIPHON_HOTS=x\n")
+    assert "did you mean ANTIPHON_HOST?" in refusal({}, tmp_path)
+
+
+def test_keys_are_not_repeated_in_errors() -> None:
+    assert "sk-123" not in refusal({"ANTIPHON_OPENAI_API_KEY": "sk-123"})
+    assert "hunter2" not in refusal({"ANTIPHON_STORE": "valkey://user:hunter2@cache:6379"})
+
+
+class WithKey(Settings):
+    """As a vendor's adapter will add one."""
+
+    vendor_key: SecretStr = setting(SecretStr(""), "A key.", group="Models")
+
+
+def test_secrets_are_hidden() -> None:
+    assert shown_values(WithKey(vendor_key=SecretStr("sk-123")))["vendor_key"] == HIDDEN
+    assert shown_values(WithKey())["vendor_key"] == ""
+    assert "sk-123" not in repr(WithKey(vendor_key=SecretStr("sk-123")))
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_help_and_says_what_it_allows(name: str) -> None:
+    assert help_of(name).endswith(".")
+    assert group_of(name)
+    assert allowed_values(name)
+    if name.endswith(("_ms", "_s", "_bytes", "_tokens")):
+        assert unit_of(name)
+
+
+def test_the_page_about_settings_is_up_to_date() -> None:
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    assert page == settings_page(), "run scripts/settings-page"
+    assert all(f"`{environment_name(name)}`" in page for name in Settings.model_fields)
