@@ -1,0 +1,204 @@
+"""Who is let in, what is counted, and what can be chosen."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antiphon.conversation import events
+from antiphon.conversation.config import Providers
+from antiphon.errors import ClientError, DrainingError, LoadingError, ModelError, RefusedError
+from antiphon.providers.scripted import (
+    ScriptedLanguageModel,
+    ScriptedRecognizer,
+    ScriptedSynthesizer,
+    ScriptedVoiceDetector,
+)
+from antiphon.sessions.admission import refusal
+from antiphon.sessions.offer import Assistant, Offer, Voice
+from antiphon.sessions.readiness import ModelProgress, Readiness
+from antiphon.sessions.registry import Registry
+from antiphon.sessions.session import Session
+
+
+def assistant() -> Assistant:
+    return Assistant(
+        providers=Providers(
+            recognizer=ScriptedRecognizer(),
+            language_model=ScriptedLanguageModel(),
+            synthesizer=ScriptedSynthesizer(),
+            voice_detector=ScriptedVoiceDetector(),
+        )
+    )
+
+
+def open_registry(max_sessions: int = 2) -> Registry:
+    readiness = Readiness()
+    readiness.open(assistant())
+    return Registry(readiness=readiness, max_sessions=max_sessions)
+
+
+# ---- admission
+
+
+@given(st.integers(0, 100), st.integers(1, 100), st.booleans(), st.booleans())
+def test_a_caller_is_let_in_only_when_all_is_well(live: int, limit: int, ready: bool, draining: bool) -> None:
+    refused = refusal(live=live, limit=limit, ready=ready, draining=draining)
+    assert (refused is None) == (live < limit and ready and not draining)
+    if refused is not None:
+        assert refused.retryable
+        assert refused.retry_after_s
+
+
+def test_the_reason_is_the_one_that_lasts_longest() -> None:
+    assert isinstance(refusal(live=9, limit=9, ready=False, draining=True), DrainingError)
+    assert isinstance(refusal(live=9, limit=9, ready=False, draining=False), LoadingError)
+    busy = refusal(live=9, limit=9, ready=True, draining=False)
+    assert busy is not None
+    assert (busy.code, "all 9" in busy.message) == ("busy", True)
+
+
+# ---- the registry
+
+
+def test_a_full_registry_lets_in_again_when_someone_leaves() -> None:
+    registry = open_registry(max_sessions=1)
+    with registry.session() as first:
+        assert list(registry.live) == [first]
+        with pytest.raises(RefusedError), registry.session():
+            pass
+    assert not registry.live
+    with registry.session() as second:
+        assert second.id != first.id
+
+
+def test_a_session_that_fails_gives_its_place_back() -> None:
+    registry = open_registry(max_sessions=1)
+    with pytest.raises(ZeroDivisionError), registry.session():
+        raise ZeroDivisionError
+    assert not registry.live
+
+
+def test_names_are_short_and_hard_to_guess() -> None:
+    registry = open_registry(max_sessions=1)
+    names = set()
+    for _ in range(100):
+        with registry.session() as session:
+            names.add(session.id)
+    assert len(names) == 100
+    assert all(len(name) == 12 for name in names)
+
+
+def test_nobody_is_let_in_before_it_is_ready() -> None:
+    registry = Registry(readiness=Readiness(), max_sessions=1)
+    with pytest.raises(LoadingError), registry.session():
+        pass
+
+
+async def test_draining_lets_nobody_in_and_ends_with_the_last() -> None:
+    registry = open_registry()
+    with registry.session():
+        registry.drain()
+        assert not registry.readiness.ready
+        with pytest.raises(DrainingError), registry.session():
+            pass
+        emptied = asyncio.ensure_future(registry.emptied())
+        await asyncio.sleep(0)
+        assert not emptied.done()
+    await emptied
+
+
+# ---- a session
+
+
+def done(reply_id: str, *, interrupted: bool = False) -> events.ReplyDone:
+    return events.ReplyDone(turn_id="t", reply_id=reply_id, text="", latency_ms={}, interrupted=interrupted)
+
+
+async def test_a_session_is_idle_when_every_reply_is_done() -> None:
+    session = Session(id="s")
+    await session.idle()
+    session.observe(events.ReplyStarted(turn_id="t", reply_id="r1"))
+    session.observe(events.ReplyStarted(turn_id="t", reply_id="r2"))
+    session.observe(done("r1", interrupted=True))
+    idle = asyncio.ensure_future(session.idle())
+    await asyncio.sleep(0)
+    assert not idle.done()
+    session.observe(done("r2"))
+    await idle
+
+
+def test_a_session_counts() -> None:
+    session = Session(id="s")
+    for event in (
+        events.TranscriptChanged(turn_id="t1", text="what is", final=False),
+        events.TranscriptChanged(turn_id="t1", text="what is it", final=True),
+        events.TranscriptChanged(turn_id="t2", text="", final=True),
+        events.ReplyStarted(turn_id="t1", reply_id="r1"),
+        events.AudioDone(reply_id="r1", total_ms=1500),
+        done("r1", interrupted=True),
+        events.Failed(code="provider_failed", message="no", retryable=False),
+    ):
+        session.observe(event)
+    counts = session.counts
+    assert (counts.turns, counts.replies, counts.interrupted, counts.failures) == (1, 1, 1, 1)
+    assert counts.audio_out_s == 1.5
+
+
+# ---- what is on offer
+
+OFFER = Offer(
+    voices=(Voice(id="joe", name="Joe", language="en"), Voice(id="ana", name="Ana", language="es")),
+    default_voice="joe",
+    languages=("en", "es"),
+)
+
+
+def test_known_wishes_are_met() -> None:
+    assert OFFER.check_voice("") == "joe"
+    assert OFFER.check_voice("ana") == "ana"
+    assert [OFFER.check_language(language) for language in ("auto", "es")] == ["auto", "es"]
+
+
+def test_an_unknown_voice_or_language_names_those_there_are() -> None:
+    with pytest.raises(ClientError, match="no voice 'hal'; choose one of joe, ana"):
+        OFFER.check_voice("hal")
+    with pytest.raises(ClientError, match="'tlh' is not known; choose one of auto, en, es"):
+        OFFER.check_language("tlh")
+
+
+def test_without_a_list_any_code_is_passed_through_but_no_nonsense() -> None:
+    anything = Offer()
+    assert anything.check_voice("whatever") == "whatever"
+    assert anything.check_language("de") == "de"
+    with pytest.raises(ClientError, match="ISO 639-1"):
+        anything.check_language("klingonese")
+
+
+def test_a_long_list_is_not_recited() -> None:
+    many = Offer(voices=tuple(Voice(id=f"v{n}", name="", language="") for n in range(54)))
+    with pytest.raises(ClientError) as caught:
+        many.check_voice("x")
+    assert "(54 in all)" in caught.value.message
+    assert len(caught.value.message) < 120
+
+
+# ---- readiness
+
+
+def test_readiness_tells_how_far_and_what_failed() -> None:
+    readiness = Readiness()
+    readiness.report(ModelProgress(id="a", stage="queued"))
+    readiness.report(ModelProgress(id="b", stage="queued"))
+    readiness.report(ModelProgress(id="a", stage="downloading", done_bytes=5, total_bytes=10))
+    assert [(model.id, model.stage) for model in readiness.models] == [("a", "downloading"), ("b", "queued")]
+    readiness.fail(ModelError("no network", model_id="a"))
+    assert not readiness.ready
+    assert [readiness.failure is None] == [False]
+    readiness.begin()
+    assert [readiness.failure, *readiness.models] == [None]
+    readiness.open(assistant())
+    assert readiness.ready
