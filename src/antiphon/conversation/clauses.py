@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from antiphon.conversation import phrases
+from antiphon.turns.words import WORD
 
 EARLY_WORDS = 4
 """Until this many words have left, clauses are cut early: with fewer, their sound (about 0.3 s a word) ends
@@ -44,7 +45,6 @@ CLOSERS = frozenset("\"'”’»)]}」』】）*_~`")
 OPENING_BRACKETS, CLOSING_BRACKETS = "([{（【「『", ")]}）】」』"
 FENCE = "```"
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _UNSPACED = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
 _DOTTED = re.compile(r"(?:[^\W\d_]\.){2,}")
 _ADDRESS = re.compile(r"://|^www\b|@|^https?$|^[\w-]+/", re.IGNORECASE)
@@ -231,7 +231,7 @@ class ClauseCutter:
         before = self._text[self._start : at]
         if count_words(before) >= COMMA_WORDS:
             return True
-        return " ".join(_WORD.findall(before.lower().replace("’", "'"))) in self._words.openers
+        return " ".join(WORD.findall(before.lower().replace("’", "'"))) in self._words.openers
 
     # ---- impatience -----------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class ClauseCutter:
         pending = self._text[self._start :]
         if "`" in pending or "](" in pending:
             return None
-        words = list(_WORD.finditer(pending))
+        words = list(WORD.finditer(pending))
         for index in range(len(words) - 1, PHRASE_WORDS - 1, -1):
             word, before = words[index], words[index - 1]
             gap = pending[before.end() : word.start()]
@@ -320,4 +320,4 @@ class ClauseCutter:
 def count_words(text: str) -> float:
     """Words as they take time to say: in scripts without spaces three characters count as two."""
     unspaced = len(_UNSPACED.findall(text))
-    return len(_WORD.findall(_UNSPACED.sub(" ", text))) + unspaced / 1.5
+    return len(WORD.findall(_UNSPACED.sub(" ", text))) + unspaced / 1.5
