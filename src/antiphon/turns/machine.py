@@ -687,7 +687,7 @@ TABLE: tuple[Row, ...] = (
     Row(State.QUIET, (e.Commit, e.Interrupt, e.Tick, e.SpeechPaused), State.QUIET),
     # The user speaks.
     Row(State.HEARING, e.Commit, State.ENDED, M.commit),
-    Row(State.HEARING, e.SpeechPaused, State.HEARING, when=M.push_to_talk),
+    Row(State.HEARING, (e.SpeechStarted, e.SpeechPaused), State.HEARING, when=M.push_to_talk),
     Row(State.HEARING, e.SpeechPaused, State.PAUSED, M.consider),
     Row(State.HEARING, e.Tick, State.ENDED, M.cut_endless, M.turn_is_endless),
     Row(State.HEARING, e.Tick, State.HEARING, when=M.push_to_talk),
