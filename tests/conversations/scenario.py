@@ -65,7 +65,9 @@ class Loudspeaker:
         self.played_ms += len(frame) / 2 / RATE_OUT * 1000
 
     def heard(self, reply: str | None = None) -> str:
-        return coded_text(b"".join(frame for _, of, frame in self.played if reply in (None, of)), rate=RATE_OUT)
+        return coded_text(
+            b"".join(frame for _, of, frame in self.played if reply in (None, of)), rate=RATE_OUT
+        )
 
 
 class Talk:
@@ -140,7 +142,7 @@ class Talk:
         return [event.kind for event in self.all(events.Decision)]
 
     def history(self) -> list[str]:
-        return [f"{message.role}: {message.content}" for message in self.conversation.history.messages()[1:]]
+        return [f"{entry.role}: {entry.text}" for entry in self.conversation.history.entries]
 
 
 @asynccontextmanager
@@ -173,10 +175,16 @@ async def talk(
     settings = config or ConversationConfig(output_rate=RATE_OUT, policy=policy or TurnPolicy())
     conversation = Conversation(session_id="s1", providers=providers, config=settings, emit=emit)
     box.append(Talk(conversation, user))
+    failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
         running = group.create_task(conversation.run())
         microphone = group.create_task(box[0].microphone())
-        yield box[0]
+        try:
+            yield box[0]
+        except AssertionError as error:  # told as it is, not inside an exception group
+            failure = error
         microphone.cancel()
         conversation.close()
         await running
+    if failure is not None:
+        raise failure

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from tests.conversations.scenario import talk
+
 from antiphon.conversation import events
 from antiphon.conversation.apology import apology
-from antiphon.providers.scripted import ScriptedLanguageModel, ScriptedRecognizer, ScriptedSynthesizer, by_phrase
-from tests.conversations.scenario import talk
+from antiphon.providers.scripted import (
+    ScriptedLanguageModel,
+    ScriptedRecognizer,
+    ScriptedSynthesizer,
+    by_phrase,
+)
 
 REPLIES = by_phrase({"capital of France": "It is Paris.", "Spain": "It is Madrid."})
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tests.conversations.scenario import talk
+
 from antiphon.audio.coded_speech import SpeechTrack
 from antiphon.conversation import events
 from antiphon.providers.scripted import ScriptedRecognizer
 from antiphon.turns.policy import TurnPolicy
-from tests.conversations.scenario import talk
 
 LONG = (
     "Here is a long answer to that. It goes on for a while, and then for a while more. "

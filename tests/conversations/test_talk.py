@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.conversations.scenario import RATE_OUT, talk
+
 from antiphon.conversation import events
 from antiphon.conversation.config import ConversationConfig
 from antiphon.errors import AudioError
 from antiphon.providers.scripted import ScriptedRecognizer, ScriptedSynthesizer
 from antiphon.turns.policy import TurnPolicy
-from tests.conversations.scenario import RATE_OUT, talk
 
 LONG = "Here is a long answer to that. It goes on for a while, and then for a while more. That was all of it."
 
@@ -144,8 +145,8 @@ async def test_a_microphone_that_stops_sending_ends_the_turn() -> None:
 async def test_a_streaming_recogniser_answers_sooner_and_shows_words_as_they_come() -> None:
     recognizer = ScriptedRecognizer(latency_s=0.12, streaming=True)
     async with talk({"France": "It is Paris."}, recognizer=recognizer) as conversation:
-        conversation.user.says("what is the capital", from_=0.5, to=1.5)
-        conversation.user.says("of France", from_=2.1, to=2.8)
+        conversation.user.says("what is the capital of", from_=0.5, to=1.5)
+        conversation.user.says("France", from_=2.1, to=2.8)
         await conversation.until(6.0)
         assert conversation.turns() == ["what is the capital of France"]
         assert conversation.heard() == "It is Paris."
@@ -194,9 +195,10 @@ async def test_sound_that_is_not_sound_is_refused() -> None:
             conversation.conversation.hear(b"abc")
         with pytest.raises(AudioError, match="empty"):
             conversation.conversation.hear(b"")
+        for _ in range(500):
+            conversation.conversation.hear(bytes(640))
         with pytest.raises(AudioError, match="faster than it was spoken"):
-            for _ in range(2_000):
-                conversation.conversation.hear(bytes(640))
+            conversation.conversation.hear(bytes(640))
 
 
 async def test_a_slow_voice_still_speaks_in_order() -> None:

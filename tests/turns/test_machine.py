@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from antiphon.turns import events as t
-from antiphon.turns.machine import TABLE, State, TurnMachine, UnexpectedEvent
-from antiphon.turns.policy import Preset, Speculation, TurnPolicy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SAYINGS = ("", "yes", "what time is it", "I would like a", "uh-huh", "four seven two", "stop", "the reply so far")
+from antiphon.turns import events as t
+from antiphon.turns.machine import TABLE, State, TurnMachine, UnexpectedEvent
+from antiphon.turns.policy import Preset, Speculation, TurnPolicy
+
+SAYINGS = (
+    "",
+    "yes",
+    "what time is it",
+    "I would like a",
+    "uh-huh",
+    "four seven two",
+    "stop",
+    "the reply so far",
+)
 
 
 class World:
@@ -87,7 +97,9 @@ class World:
     def speech_changes(self) -> None:
         self.talking = not self.talking
         since = max(0.0, self.now - (0.064 if self.talking else 0.096))
-        kind: type[t.SpeechStarted] | type[t.SpeechPaused] = t.SpeechStarted if self.talking else t.SpeechPaused
+        kind: type[t.SpeechStarted] | type[t.SpeechPaused] = (
+            t.SpeechStarted if self.talking else t.SpeechPaused
+        )
         self.tell(kind(since=since, at=self.now))
 
     def words_come(self, text: str) -> None:

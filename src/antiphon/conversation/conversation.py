@@ -32,6 +32,9 @@ client this far behind has gone."""
 STALL_S = 0.5
 """Speech whose sound stops coming for this long has paused."""
 
+TIMER_GRAIN_S = 0.001
+"""A timer may fire this much early by rounding."""
+
 KEEP_CALLS = 200
 """Provider calls kept until a reply reports them: a user who talks for minutes makes one or two a second."""
 
@@ -41,7 +44,9 @@ Emit = Callable[[events.Event], Awaitable[None]]
 class Conversation:
     """One session. ``run`` until ``close``; everything else may be called at any time and never waits."""
 
-    def __init__(self, *, session_id: str, providers: Providers, config: ConversationConfig, emit: Emit) -> None:
+    def __init__(
+        self, *, session_id: str, providers: Providers, config: ConversationConfig, emit: Emit
+    ) -> None:
         self.session_id = session_id
         self.config = config
         self.history = History(
@@ -85,7 +90,9 @@ class Conversation:
         """Microphone sound: PCM s16le mono at ``config.input_rate``. Raises ``AudioError`` when it is not that, or
         when far more of it comes than real time."""
         if len(pcm) % 2:
-            raise AudioError("a binary message has an odd number of bytes; PCM s16le mono has two bytes a sample")
+            raise AudioError(
+                "a binary message has an odd number of bytes; PCM s16le mono has two bytes a sample"
+            )
         if not pcm:
             raise AudioError("a binary message is empty; send 20 to 60 ms of sound in each")
         try:
@@ -247,7 +254,10 @@ class Conversation:
                 self._language = command.language or self._language
                 self._publish(
                     events.TranscriptChanged(
-                        turn_id=command.turn, text=command.text, final=command.final, language=command.language
+                        turn_id=command.turn,
+                        text=command.text,
+                        final=command.final,
+                        language=command.language,
                     )
                 )
             case t.Prefill():
@@ -290,10 +300,11 @@ class Conversation:
 
     def _tick(self, at: float) -> None:
         self._timer = None
-        if self._now() < at:  # sound came in a burst and the clock was corrected
+        now = self._now()
+        if now < at - TIMER_GRAIN_S:  # the clock was corrected since
             self._wait_until(at)
             return
-        self._tell(t.Tick(at=self._now()))
+        self._tell(t.Tick(at=max(now, at)))
 
     def _note(self, note: t.Note) -> None:
         self.recorder.decision(note)
@@ -311,7 +322,9 @@ class Conversation:
             heard = await self._hearing.transcribe(request)
         except ProviderError as error:
             if not request.interim:
-                self._publish(events.Failed(code=error.code, message=error.message, retryable=error.retryable))
+                self._publish(
+                    events.Failed(code=error.code, message=error.message, retryable=error.retryable)
+                )
             self._tell(t.RecognitionFailed(request=request.request, at=self._now()))
             return
         self._heard = heard
@@ -364,7 +377,9 @@ class Conversation:
         if self._prefilling is not None:
             self._prefilling.cancel()
         now = self._loop.time()
-        marks = Marks(speech_end=now if command.speech_end is None else self._clock.wall_of(command.speech_end))
+        marks = Marks(
+            speech_end=now if command.speech_end is None else self._clock.wall_of(command.speech_end)
+        )
         if command.speech_end is not None and self._heard is not None:
             marks.asr_start, marks.asr_end = self._heard.started, self._heard.ended
         order = Order(

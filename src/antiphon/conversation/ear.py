@@ -103,7 +103,9 @@ class Ear:
     def take(self, pcm: bytes, *, gap: float = 0.0) -> None:
         """Put sound on the timeline, after ``gap`` seconds of silence that the client did not send."""
         if len(pcm) % BYTES:
-            raise AudioError("a binary message has an odd number of bytes; PCM s16le mono has two bytes a sample")
+            raise AudioError(
+                "a binary message has an odd number of bytes; PCM s16le mono has two bytes a sample"
+            )
         if gap:
             self._sound.append(bytes(round(gap * SPEECH_RATE) * BYTES))
         self._sound.append(self._resampler.push(pcm) if self._resampler else pcm)
@@ -114,7 +116,9 @@ class Ear:
         if frames <= 0:
             return
         start = max(self._judged, self._sound.first)
-        pcm = bytes(self._sound.samples[(start - self._sound.first) * BYTES :][: frames * VOICE_FRAME * BYTES])
+        pcm = bytes(
+            self._sound.samples[(start - self._sound.first) * BYTES :][: frames * VOICE_FRAME * BYTES]
+        )
         self._judged = start + frames * VOICE_FRAME
         for probability in await self._stream.detect(pcm):
             for event in self._gate.push(probability):

@@ -124,7 +124,7 @@ class ReplyDone:
     text: str
     """What stays in the history."""
     latency_ms: Mapping[str, float]
-    """Stage name → ms on the way to the first sound, and ``first_sound``: their sum, end of speech → first sound sent."""
+    """Stage → ms on the way to the first sound, and ``first_sound``: their sum, end of speech → first sound sent."""
     stages: tuple[Stage, ...] = ()
     calls: tuple[ProviderCall, ...] = ()
     interrupted: bool = False
@@ -138,8 +138,8 @@ class Decision:
 
     at_s: float
     kind: str
-    """``speech``, ``pause``, ``turn_model``, ``transcript``, ``wait``, ``turn``, ``speculate``, ``release``, ``discard``, ``duck``, ``hold``, ``resume``,
-    ``cancel``, ``echo``, …"""
+    """``speech``, ``pause``, ``turn_model``, ``transcript``, ``wait``, ``turn``, ``speculate``, ``release``,
+    ``discard``, ``duck``, ``hold``, ``resume``, ``cancel``, ``echo``, …"""
     reason: str
     """A short sentence for people, without what was said."""
     details: Mapping[str, float | str | bool] = field(default_factory=dict)

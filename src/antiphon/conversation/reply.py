@@ -7,7 +7,7 @@ stays accounted for. A speculative reply does all of this but play; ``release`` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -29,6 +29,7 @@ from antiphon.providers.base import (
     SpeechOptions,
     Text,
     Usage,
+    WordTime,
 )
 
 VOICES_AHEAD = 2
@@ -199,7 +200,8 @@ class Reply:
             raise ProviderUnavailable(f"{model.info.name} fell silent", provider=model.info.name) from None
         finally:
             used = usage or Usage(
-                input_tokens=sum(len(message.content) for message in order.messages) // 4, output_tokens=pieces
+                input_tokens=sum(len(message.content) for message in order.messages) // 4,
+                output_tokens=pieces,
             )
             self._meter("llm", model.info.name, used, cancelled)
         if not self.text.strip():
@@ -281,27 +283,29 @@ class Reply:
             async with aclosing(self._frames(voice)) as frames:
                 async for pcm, words in frames:
                     await self._turn_to_send()
-                    self._send(pcm, len(pcm) / 2 / rate * 1_000.0, spoken, words)
+                    spoken.words.extend(words)
+                    self._send(pcm, len(pcm) / 2 / rate * 1_000.0, spoken)
         await self._released.wait()
         if self.playback.sent_ms:
             total = round(self.playback.sent_ms)
             self._publish(events.AudioDone(reply_id=self.order.reply_id, total_ms=total))
             await self._heard_out()
 
-    async def _frames(self, voice: _Voice) -> AsyncIterator[tuple[bytes, SpeechChunk]]:
-        """The clause's sound at the session's rate, in messages."""
+    async def _frames(self, voice: _Voice) -> AsyncGenerator[tuple[bytes, tuple[WordTime, ...]], None]:
+        """The clause's sound at the session's rate, in messages, each chunk's words with its first."""
         rate = self._config.output_rate
         source = self._providers.synthesizer.info.sample_rate
         resampler = Resampler(source, rate) if source != rate else None
         size = rate * FRAME_MS // 1_000 * 2
-        last = SpeechChunk(pcm=b"")
+        words: tuple[WordTime, ...] = ()
         while (chunk := await voice.chunks.get()) is not None:
             pcm = resampler.push(chunk.pcm) if resampler else chunk.pcm
-            last = chunk
+            words += chunk.words
             for at in range(0, len(pcm), size):
-                yield pcm[at : at + size], chunk
+                yield pcm[at : at + size], words
+                words = ()
         if resampler and (rest := resampler.flush()):
-            yield rest, last
+            yield rest, words
 
     async def _turn_to_send(self) -> None:
         """Wait for the release, for the end of a hold, and for the listener to catch up."""
@@ -313,7 +317,7 @@ class Reply:
                 return
             await asyncio.sleep(wait)
 
-    def _send(self, pcm: bytes, ms: float, spoken: SpokenClause, chunk: SpeechChunk) -> None:
+    def _send(self, pcm: bytes, ms: float, spoken: SpokenClause) -> None:
         now = self._loop.time()
         first = not self.playback.sent_ms
         if first:
@@ -321,7 +325,6 @@ class Reply:
             self._publish(events.AudioStarted(reply_id=self.order.reply_id))
         if not self.spoken or self.spoken[-1] is not spoken:
             self.spoken.append(spoken)
-        spoken.add(chunk)
         self.playback.send(ms, now)
         spoken.end_ms = self.playback.sent_ms
         self._publish(events.ReplyAudio(reply_id=self.order.reply_id, pcm=pcm))

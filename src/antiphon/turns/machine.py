@@ -55,7 +55,7 @@ ECHO_MEMORY_S = 5.0
 """How long one echo makes the next overlap suspect."""
 
 SPECULATION_LEAD_S = 0.6
-"""An answer to what sounds unfinished is prepared this long before the wait ends: about what the embedded models take."""
+"""An answer to what sounds unfinished is prepared this long before the wait ends: what the embedded models take."""
 
 COVERS_S = 0.05
 """A transcription that reaches this far past the end of speech has heard all of it."""
@@ -163,7 +163,9 @@ class TurnMachine:
         turn.text_upto = request.end
         turn.language = event.language or turn.language
         words = len(turn.text.split())
-        self._note("transcript", "words so far" if request.interim else "words of the turn", words=float(words))
+        self._note(
+            "transcript", "words so far" if request.interim else "words of the turn", words=float(words)
+        )
         return True
 
     def _open_turn(self) -> Turn | None:
@@ -190,7 +192,10 @@ class TurnMachine:
     def _wait(self) -> Wait:
         turn = self.turn
         return wait_for(
-            self.policy, probability=turn.probability, text=turn.text if turn.has_words else "", language=turn.language
+            self.policy,
+            probability=turn.probability,
+            text=turn.text if turn.has_words else "",
+            language=turn.language,
         )
 
     @property
@@ -201,7 +206,8 @@ class TurnMachine:
     def _must_ask(self) -> bool:
         turn, request = self.turn, self.context.request
         assert turn.speech_end is not None
-        return not turn.has_words and (request is None or request.end < turn.speech_end + COVERS_S)
+        known = request is not None and request.end >= turn.speech_end + COVERS_S and not self.context.failed
+        return not turn.has_words and not known
 
     @property
     def _silence(self) -> float:
@@ -235,6 +241,11 @@ class TurnMachine:
 
     def words_failed(self) -> bool:
         return self.context.failed
+
+    def interim_failed(self) -> bool:
+        """The request was made while the user still spoke, and is worth another try now that they paused."""
+        request = self.context.request
+        return self.context.failed and request is not None and request.interim
 
     def worth_speculating(self) -> bool:
         turn, reply = self.turn, self.context.reply
@@ -280,7 +291,11 @@ class TurnMachine:
         return self.overlap.looks == 0 and _reached(end - began, LONG_OVERLAP_S)
 
     def time_to_hold(self) -> bool:
-        return not self.reply.held and self.overlap.looks == 0 and _reached(self.context.now, self.overlap.held_at)
+        return (
+            not self.reply.held
+            and self.overlap.looks == 0
+            and _reached(self.context.now, self.overlap.held_at)
+        )
 
     def time_to_look(self) -> bool:
         return _reached(self.context.now, self.overlap.look_at)
@@ -311,10 +326,10 @@ class TurnMachine:
     def consider(self) -> None:
         turn = self.turn
         turn.speech_end, turn.probability = self._since, None
-        self.context.failed = False
         self._note("pause", "the user fell silent")
         if self.policy.speculation != "off" and self._must_ask():
             self._transcribe()
+        self.context.failed = False
         self._out.append(e.JudgeTurn(start=turn.start, pause=self._since))
 
     def look_ahead(self) -> None:
@@ -334,16 +349,25 @@ class TurnMachine:
         """The turn is not over yet."""
         turn = self.turn
         if turn.has_words:
-            self._out.append(e.ShowTranscript(turn=turn.id, text=turn.text, final=False, language=turn.language))
+            self._out.append(
+                e.ShowTranscript(turn=turn.id, text=turn.text, final=False, language=turn.language)
+            )
         if turn.has_words or turn.probability is not None:
             wait = self._wait()
-            self._note("wait", wait.reason, wait_ms=round(wait.seconds * 1000.0), confidence=round(wait.confidence, 3))
+            self._note(
+                "wait",
+                wait.reason,
+                wait_ms=round(wait.seconds * 1000.0),
+                confidence=round(wait.confidence, 3),
+            )
 
     def speculate(self) -> None:
         self.hold_on()
         self._discard("the words changed")
         self._start_reply(speculative=True)
-        self._note("speculate", "an answer is prepared, and held", confidence=round(self._wait().confidence, 3))
+        self._note(
+            "speculate", "an answer is prepared, and held", confidence=round(self._wait().confidence, 3)
+        )
 
     def answer(self) -> None:
         """The turn is over and its words are known."""
@@ -365,7 +389,9 @@ class TurnMachine:
 
     def end_without_words(self) -> None:
         self.context.ended_at = self.context.now
-        self._note("turn", "the turn is over; its words are awaited", silence_ms=round(self._silence * 1000.0))
+        self._note(
+            "turn", "the turn is over; its words are awaited", silence_ms=round(self._silence * 1000.0)
+        )
         if self._must_ask():
             self._transcribe()
 
@@ -526,7 +552,9 @@ class TurnMachine:
         self.context.interim_at = self.context.now + self.policy.interim_every_s
         turn = self.turn
         if turn.text:
-            self._out.append(e.ShowTranscript(turn=turn.id, text=turn.text, final=False, language=turn.language))
+            self._out.append(
+                e.ShowTranscript(turn=turn.id, text=turn.text, final=False, language=turn.language)
+            )
 
     def reply_ended_under_overlap(self) -> None:
         """All of the reply was heard: what is being said is simply the next turn."""
@@ -554,7 +582,9 @@ class TurnMachine:
     def _start_reply(self, *, speculative: bool) -> None:
         context, turn = self.context, self.turn
         context.replies += 1
-        context.reply = Reply(id=f"r{context.replies}", turn=turn.id, text=turn.text, released=not speculative)
+        context.reply = Reply(
+            id=f"r{context.replies}", turn=turn.id, text=turn.text, released=not speculative
+        )
         self._out.append(
             e.StartReply(
                 reply=context.reply.id,
@@ -700,6 +730,7 @@ TABLE: tuple[Row, ...] = (
     Row(State.PAUSED, NEWS, State.QUIET, M.drop_echo, M.it_was_an_echo),
     Row(State.PAUSED, NEWS, State.THINKING, M.answer, M.turn_is_over),
     Row(State.PAUSED, NEWS, State.QUIET, M.drop, M.nothing_was_said),
+    Row(State.PAUSED, (*NEWS, e.RecognitionFailed), State.PAUSED, M.ask_for_words, M.interim_failed),
     Row(State.PAUSED, NEWS, State.QUIET, M.drop, M.words_failed),
     Row(State.PAUSED, NEWS, State.ENDED, M.end_without_words, M.words_are_late),
     Row(State.PAUSED, NEWS, State.PAUSED, M.ask_for_words, M.words_not_asked_for),
@@ -742,7 +773,15 @@ TABLE: tuple[Row, ...] = (
     Row(State.SPEAKING, e.Interrupt, State.QUIET, M.stop_reply),
     Row(
         State.SPEAKING,
-        (e.Tick, e.Commit, e.SpeechPaused, e.EndOfTurnProbability, e.Transcript, e.RecognitionFailed, e.ReplyReady),
+        (
+            e.Tick,
+            e.Commit,
+            e.SpeechPaused,
+            e.EndOfTurnProbability,
+            e.Transcript,
+            e.RecognitionFailed,
+            e.ReplyReady,
+        ),
         State.SPEAKING,
     ),
     # Someone speaks over the reply.

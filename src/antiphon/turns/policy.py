@@ -35,9 +35,16 @@ class TurnPolicy:
     """A turn that goes on longer is taken as it is (music, a television)."""
 
     @staticmethod
-    def of(preset: Preset, *, speculation: Speculation = "tts", silence_s: float = 0.5, barge_in: bool = True) -> TurnPolicy:
+    def of(
+        preset: Preset, *, speculation: Speculation = "tts", silence_s: float = 0.5, barge_in: bool = True
+    ) -> TurnPolicy:
         """The named preset."""
-        waits = {"quick": (0.15, 0.8), "balanced": (0.2, 1.2), "patient": (0.35, 1.8), "silence": (silence_s, silence_s)}
+        waits = {
+            "quick": (0.15, 0.8),
+            "balanced": (0.2, 1.2),
+            "patient": (0.35, 1.8),
+            "silence": (silence_s, silence_s),
+        }
         sure, unsure = waits[preset]
         return replace(
             TurnPolicy(),

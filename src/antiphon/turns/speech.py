@@ -45,7 +45,11 @@ class SpeechGate:
         """The next frame's probability → at most one event."""
         self._frames += 1
         config = self._config
-        changing = probability < config.end_probability if self._speaking else probability >= config.start_probability
+        changing = (
+            probability < config.end_probability
+            if self._speaking
+            else probability >= config.start_probability
+        )
         self._run = self._run + 1 if changing else 0
         if self._run < (config.pause_frames if self._speaking else config.start_frames):
             return
