@@ -87,7 +87,6 @@ async def test_a_recogniser_that_is_gone_is_told_of_and_the_next_turn_works() ->
     async with talk({"Spain": "It is Madrid."}, recognizer=recognizer) as conversation:
         conversation.user.says("hello there", from_=0.5, to=1.2)
         conversation.user.says("what about Spain", from_=4.0, to=5.0)
-        conversation.user.says("what about Spain", from_=8.0, to=9.0)
-        await conversation.until(14.0)
-        assert [event.code for event in conversation.all(events.Failed)][:1] == ["provider_rejected"]
+        await conversation.until(9.0)
+        assert [event.code for event in conversation.all(events.Failed)] == ["provider_rejected"]
         assert conversation.heard() == "It is Madrid."
