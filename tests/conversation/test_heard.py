@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from antiphon.conversation.clauses import ClauseCutter
 from antiphon.conversation.heard import SpokenClause, heard_text
 from antiphon.conversation.speakable import speakable
-from antiphon.providers.base import SpeechChunk
 from antiphon.providers.scripted import ScriptedSynthesizer
 
 
@@ -26,7 +25,7 @@ def spoken(reply: str, *, word_times: bool = True, letter_s: float = 0.1) -> lis
             text=said, start=clause.start, end=clause.end, start_ms=at, end_ms=at + total, total_ms=total
         )
         if word_times:
-            spoken_clause.add(SpeechChunk(pcm=b"", words=tuple(words)))
+            spoken_clause.words.extend(words)
         clauses.append(spoken_clause)
         at += total
     return clauses

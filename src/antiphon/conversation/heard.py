@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from antiphon.providers.base import SpeechChunk
 from antiphon.turns.words import WORD
 
 LETTER_MS = 65.0
@@ -22,6 +21,7 @@ GRAIN_MS = 20.0
 """A word whose last 20 ms are missing was heard: players report whole packets."""
 DIGIT_LETTERS = 4.0
 """A digit is said as a word of about four letters."""
+PAUSES = ".,;:!?—。，、！？।"
 PAUSE_LETTERS = 3.0
 """A comma or full stop inside a clause is as long as three letters."""
 
@@ -112,8 +112,8 @@ def _words_said(
     clause: SpokenClause, words: _Words, played_ms: float, total_ms: float | None, letter_ms: float
 ) -> int:
     """How many words of the clause were said in its first ``played_ms``."""
-    if clause.word_ends:
-        ended = [end for end, at in clause.word_ends.items() if at <= played_ms + GRAIN_MS]
+    if clause.words:
+        ended = [word.end_char for word in clause.words if word.end_s * 1_000.0 <= played_ms + GRAIN_MS]
         return sum(end <= max(ended, default=0) for _, end in words.spans)
     weights = words.weights()
     expected = sum(weights) * letter_ms
