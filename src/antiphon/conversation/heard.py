@@ -43,13 +43,8 @@ class SpokenClause:
     """Where what was sent of it ends so far."""
     total_ms: float | None = None
     """Length of all of its sound, once the voice has made it."""
-    word_ends: dict[int, float] = field(default_factory=dict)
-    """Offset in ``text`` just past a word → when it ends, ms from the clause's beginning; empty without word
-    times."""
-
-    def add(self, chunk: SpeechChunk) -> None:
-        """Note the word times of a chunk of its sound; the same chunk may be given again."""
-        self.word_ends.update((word.end_char, word.end_s * 1_000.0) for word in chunk.words)
+    words: list[WordTime] = field(default_factory=list)
+    """Times of its words, as far as the voice gave them; times from the clause's beginning."""
 
 
 def heard_text(reply: str, spoken: Sequence[SpokenClause], played_ms: float) -> str:
