@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
+from antiphon.providers.base import WordTime
 from antiphon.turns.words import WORD
 
 LETTER_MS = 65.0
@@ -21,6 +22,7 @@ GRAIN_MS = 20.0
 """A word whose last 20 ms are missing was heard: players report whole packets."""
 DIGIT_LETTERS = 4.0
 """A digit is said as a word of about four letters."""
+PAUSES = ".,;:!?—。，、！？।"
 PAUSES = ".,;:!?—。，、！？।"
 PAUSE_LETTERS = 3.0
 """A comma or full stop inside a clause is as long as three letters."""
@@ -91,15 +93,11 @@ class _Words:
 
     def weights(self) -> list[float]:
         """How long each word takes with what follows it, in letters."""
-        ends = [*(start for start, _ in self.spans[1:]), len(self.text)]
+        following = [*(start for start, _ in self.spans[1:]), len(self.text)]
         return [
             sum(DIGIT_LETTERS if char.isdigit() else 1.0 for char in self.text[start:end])
-            + (
-                PAUSE_LETTERS
-                if any(char in ".,;:!?—。，、！？" for char in self.text[end:following])
-                else 1.0
-            )
-            for (start, end), following in zip(self.spans, ends, strict=True)
+            + max((PAUSE_LETTERS if char in PAUSES else 1.0 for char in self.text[end:to]), default=0.0)
+            for (start, end), to in zip(self.spans, following, strict=True)
         ]
 
 
