@@ -13,9 +13,9 @@ import asyncio
 import tempfile
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -77,7 +77,8 @@ class Llama:
         slot = await self._slot(key)
         generation = self._start(request, slot)
         try:
-            yield generation.events()
+            async with aclosing(generation.events()) as events:
+                yield events
         finally:
             generation.stop()
 
@@ -219,7 +220,7 @@ class _Generation:
         """The call has returned, on its thread."""
         self._put(None)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """What was heard, until the call ended. Raises ``ProviderError``."""
         while (event := await self._queue.get()) is not None:
             if isinstance(event, ProviderError):

@@ -2,8 +2,8 @@
 
 A voice made of an encoder and a convolutional decoder can be heard before all of it is decoded, if the
 decoder can be run on a stretch at a time; onnxruntime runs whole files only. A part is a file with some of the
-nodes and initialisers of the original, copied byte for byte: only the list of inputs and outputs is written
-anew. So this reads and writes just the outer fields of the protobuf (onnx.proto3: ModelProto.graph = 7;
+nodes and initialisers of the original, copied byte for byte; only the lists of inputs and outputs are new. So
+this reads and writes just the outer fields of the protobuf (onnx.proto3: ModelProto.graph = 7;
 GraphProto.node = 1, name = 2, initializer = 5, input = 11, output = 12; NodeProto.input = 1, output = 2,
 name = 3, op_type = 4; TensorProto.name = 8; ValueInfoProto.name = 1, type = 2) and needs no ``onnx`` package.
 """

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from antiphon.errors import ModelError
 from antiphon.inference.onnx import import_extra
 
 _lock = threading.Lock()
@@ -32,14 +33,21 @@ class Phrase:
     ends_sentence: bool
 
 
-def load_phonemizer(*, model_id: str) -> None:
-    """Import and start espeak-ng. Raises ``ModelError`` naming the extra when it is not installed."""
+def load_phonemizer(*, voice: str, model_id: str) -> None:
+    """Import and start espeak-ng, and see that it has ``voice``. Raises ``ModelError``, which names the extra
+    when espeak-ng is not installed."""
     global _bridge
     with _lock:
         if _bridge is None:
             bridge = import_extra("piper.espeakbridge", extra="voices", model_id=model_id)
             bridge.initialize(str(Path(bridge.__file__).parent / "espeak-ng-data"))
             _bridge = bridge
+        try:
+            _bridge.set_voice(voice)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{model_id} wants espeak-ng's voice {voice}, which it has not.", model_id=model_id
+            ) from error
 
 
 def phrases(text: str, *, voice: str) -> Iterator[Phrase]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from antiphon.inference.onnx import Array, damaged, missing
 from antiphon.inference.phonemes import Phrase, load_phonemizer, phrases
-from antiphon.inference.speech import LeadTrimmer, Piece, Word, share, word_times, words_of
+from antiphon.inference.speech import LeadTrimmer, Piece, Word, letters, share, word_times, words_of
 from antiphon.inference.vits import Sentence, open_vits
 from antiphon.providers.base import WordTime
 
@@ -65,7 +65,7 @@ class PiperVoice:
     def __init__(self, model: Path, config: Path, *, model_id: str, threads: int = 2) -> None:
         """Blocks for about 0.6 s. Raises ``ModelError``, which names the extra when espeak-ng is missing."""
         self.config = PiperConfig.read(config, model_id=model_id)
-        load_phonemizer(model_id=model_id)
+        load_phonemizer(voice=self.config.espeak_voice, model_id=model_id)
         self.sample_rate = self.config.sample_rate
         self.vits = open_vits(model, model_id=model_id, threads=threads, hop=self.config.hop)
         self._name = model_id.rpartition("-")[2]
@@ -73,6 +73,10 @@ class PiperVoice:
     @property
     def voices(self) -> tuple[str, ...]:
         return tuple(self.config.speakers) or (self._name,)
+
+    def voice_for(self, language: str) -> str:
+        """The voice for a language: a file speaks one."""
+        return self.voices[0]
 
     def speak(self, text: str, *, voice: str, speed: float) -> PiperUtterance:
         """``voice`` is one of ``voices`` or empty; ``speed`` 1.0 is the voice's own pace."""
@@ -177,11 +181,6 @@ class PiperUtterance:
             return None
         self._stretch += 1
         return self._trim(Piece(sound=sound, words=words))
-
-
-def letters(spoken: str) -> int:
-    """Phonemes that are sounds, not stress marks, spaces or punctuation."""
-    return sum(phoneme.isalpha() for phoneme in spoken)
 
 
 def _spelled(phrase: Phrase) -> str:

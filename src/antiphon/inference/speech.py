@@ -47,9 +47,14 @@ class Voice(Protocol):
     def voices(self) -> tuple[str, ...]:
         """Names, the default first."""
 
-    def speak(self, text: str, *, voice: str, speed: float) -> Utterance: ...
+    def voice_for(self, language: str) -> str:
+        """The voice for a language (ISO 639-1, may be empty) when nobody chose one."""
 
-    def warm_up(self) -> None: ...
+    def speak(self, text: str, *, voice: str, speed: float) -> Utterance:
+        """``voice`` is one of ``voices``; ``speed`` 1.0 is its own pace."""
+
+    def warm_up(self) -> None:
+        """Run what a first sentence would run for the first time."""
 
 
 class LeadTrimmer:
@@ -90,6 +95,11 @@ class Word:
         return text[self.start : self.end]
 
 
+def letters(spoken: str) -> int:
+    """Phonemes that are sounds: not stress marks, spaces or punctuation."""
+    return sum(phoneme.isalpha() for phoneme in spoken)
+
+
 def words_of(text: str) -> list[Word]:
     """The words of ``text``, by white space, weighing their letters and digits."""
     words: list[Word] = []
@@ -120,8 +130,8 @@ def word_times(
 ) -> tuple[WordTime, ...]:
     """Place ``words`` on the phonemes that were spoken for them.
 
-    ``ends_s`` says when each phoneme ends, in seconds; the first begins at ``start_s``. Phonemes and words are
-    not matched one to one (a number is one word and is spoken as several; espeak-ng joins "of the"), so
+    ``ends_s`` says when each phoneme ends, in seconds; the first begins at ``start_s``. Phonemes and words
+    are not matched one to one (a number is one word and is spoken as several; espeak-ng joins "of the"), so
     each boundary is put at its share of the phonemes by weight, and moved to a space between phoneme words
     when one is within two phonemes.
     """

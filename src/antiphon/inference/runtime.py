@@ -1,0 +1,236 @@
+"""The embedded runtimes of one server: loaded together, warmed, shared by all sessions, closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, TypeVar, assert_never
+
+from antiphon.errors import AntiphonError, ModelError
+from antiphon.inference.catalog import shipped_catalog
+from antiphon.inference.kokoro import KokoroVoice
+from antiphon.inference.lanes import BACKGROUND_NICE, Lane, be_nice
+from antiphon.inference.llama import Llama, LlamaConfig
+from antiphon.inference.local import LocalLanguageModel, LocalRecognizer, LocalSynthesizer
+from antiphon.inference.piper import PiperVoice
+from antiphon.inference.smart_turn import SmartTurn
+from antiphon.inference.speech import Voice
+from antiphon.inference.store import ModelFiles
+from antiphon.inference.vad import SileroDetector
+from antiphon.providers.base import (
+    LanguageModel,
+    LanguageOptions,
+    Message,
+    Recognizer,
+    Synthesizer,
+    TurnModel,
+    VoiceDetector,
+)
+
+Stage = Literal["loading", "warming", "warm", "failed"]
+StageReport = Callable[[str, Stage], None]
+"""Told, on the event loop, the id of a model and what is happening to it."""
+
+T = TypeVar("T")
+Closable = TypeVar("Closable", bound=AbstractContextManager[Any])
+_Loaded = SileroDetector | SmartTurn | LocalRecognizer | LocalLanguageModel | LocalSynthesizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """How the machine is shared out."""
+
+    cores: int = 2
+    """Processor cores for the models."""
+    slots: int = 4
+    """Conversations whose prompt cache the language model keeps."""
+    slot_tokens: int = 2560
+    """Context of one conversation: its history, the reply, and the template's own tokens."""
+    system_prompt: str = ""
+    """What conversations begin with: evaluated at the start, so that no first turn pays for it."""
+
+    @property
+    def run_threads(self) -> int:
+        """Cores that one recognition or synthesis is spread over. Beyond two they gain little."""
+        return min(2, self.cores)
+
+    @property
+    def lanes(self) -> int:
+        """Recognitions and syntheses side by side."""
+        return max(1, self.cores // 2)
+
+
+class LocalRuntimes:
+    """An async context manager: entering loads and warms all models, leaving frees them and their threads.
+
+    What it gives is for the event loop that entered it, while it is entered.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ModelFiles],
+        config: RuntimeConfig | None = None,
+        report: StageReport = lambda model, stage: None,
+    ) -> None:
+        """``models`` of any kinds, several of a kind if wanted; each is known by its id."""
+        self._models = {model.id: model for model in models}
+        self._config = config or RuntimeConfig()
+        self._report = report
+        self._stack = ExitStack()
+        self._loaded: dict[str, _Loaded] = {}
+        self.lane: Lane | None = None
+        """Where recognition and speech queue; for metrics."""
+
+    async def __aenter__(self) -> LocalRuntimes:
+        """Load and warm everything, side by side. Raises ``ModelError``, the first when several fail."""
+        self.lane = self._stack.enter_context(Lane("local", workers=self._config.lanes))
+        loaders = ThreadPoolExecutor(
+            max(1, len(self._models)),
+            thread_name_prefix="load",
+            initializer=be_nice,
+            initargs=(BACKGROUND_NICE,),
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                for model in sorted(self._models.values(), key=_slowest_first):
+                    group.create_task(self._open(model, loaders))
+        except BaseExceptionGroup as failures:
+            await self._close(loaders)
+            raise _first(failures) from failures
+        except asyncio.CancelledError:
+            await self._close(loaders)
+            raise
+        loaders.shutdown()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close(None)
+
+    def recognizer(self, model: str) -> Recognizer:
+        """The recogniser on the model of this id."""
+        return self._of_kind(model, LocalRecognizer)
+
+    def language_model(self, model: str) -> LanguageModel:
+        return self._of_kind(model, LocalLanguageModel)
+
+    def synthesizer(self, model: str) -> Synthesizer:
+        return self._of_kind(model, LocalSynthesizer)
+
+    def voice_detector(self, model: str) -> VoiceDetector:
+        return self._of_kind(model, SileroDetector)
+
+    def turn_model(self, model: str) -> TurnModel:
+        return self._of_kind(model, SmartTurn)
+
+    def _of_kind(self, model: str, kind: type[T]) -> T:
+        loaded = self._loaded.get(model)
+        if not isinstance(loaded, kind):
+            raise ModelError(f"{model} is not loaded as a {kind.__name__}.", model_id=model)
+        return loaded
+
+    async def _open(self, model: ModelFiles, loaders: Executor) -> None:
+        """One model from file to warm. If cancelled, what its thread loads is still closed by ``_close``."""
+        loop = asyncio.get_running_loop()
+        self._report(model.id, "loading")
+        try:
+            loaded = await loop.run_in_executor(loaders, self._load, model)
+            self._report(model.id, "warming")
+            if isinstance(loaded, LocalLanguageModel):
+                await self._warm_conversations(loaded)
+            else:
+                await loop.run_in_executor(loaders, loaded.warm_up)
+        except AntiphonError:
+            self._report(model.id, "failed")
+            raise
+        self._loaded[model.id] = loaded
+        self._report(model.id, "warm")
+
+    def _load(self, model: ModelFiles) -> _Loaded:
+        """On a loader's thread."""
+        assert self.lane is not None
+        name = model.id.rpartition("/")[2]
+        threads = self._config.run_threads
+        match model.kind:
+            case "vad":
+                return self._keep(SileroDetector(model.main))
+            case "turn":
+                return self._keep(SmartTurn(model.main))
+            case "asr":
+                from antiphon.inference.whisper import WhisperModel
+
+                whisper = WhisperModel(model, threads=threads)
+                return LocalRecognizer(whisper, self.lane, name=name, languages=_languages(model))
+            case "tts":
+                voice = open_voice(model, threads=threads)
+                return LocalSynthesizer(voice, self.lane, name=name, languages=_languages(model))
+            case "llm":
+                llama = self._keep(Llama(model.main, self._llama_config(model)))
+                return LocalLanguageModel(llama, name=name)
+            case _:
+                assert_never(model.kind)
+
+    def _keep(self, runtime: Closable) -> Closable:
+        """Have it closed on leaving."""
+        self._stack.enter_context(runtime)
+        return runtime
+
+    def _llama_config(self, model: ModelFiles) -> LlamaConfig:
+        config = self._config
+        return LlamaConfig(
+            model_id=model.id, threads=config.cores, slots=config.slots, slot_tokens=config.slot_tokens
+        )
+
+    async def _warm_conversations(self, model: LocalLanguageModel) -> None:
+        """Have the system prompt in every slot, and one short answer written."""
+        messages = [Message(role="system", content=self._config.system_prompt or "You are helpful.")]
+        greeting = [*messages, Message(role="user", content="Hello.")]
+        for slot in range(self._config.slots):
+            await model.prefill(messages, LanguageOptions(cache_key=f"warm-up {slot}"))
+        async with model.reply(greeting, LanguageOptions(max_tokens=4, cache_key="warm-up 0")) as deltas:
+            async for _ in deltas:
+                pass
+
+    async def _close(self, loaders: Executor | None) -> None:
+        """Wait for loads under way, end all threads, free the models."""
+        self._loaded.clear()
+
+        def close() -> None:
+            if loaders is not None:
+                loaders.shutdown()
+            self._stack.close()
+
+        with ThreadPoolExecutor(1, thread_name_prefix="close") as closer:
+            await asyncio.get_running_loop().run_in_executor(closer, close)
+
+
+def open_voice(model: ModelFiles, *, threads: int) -> Voice:
+    """Load a voice: Kokoro when there is a folder of voices beside it, else piper with its ``.onnx.json``."""
+    voices = model.folder / "voices"
+    if voices.is_dir():
+        return KokoroVoice(model.main, voices, model_id=model.id, threads=threads)
+    config = model.main.with_name(f"{model.main.name}.json")
+    return PiperVoice(model.main, config, model_id=model.id, threads=threads)
+
+
+def _slowest_first(model: ModelFiles) -> int:
+    return ("llm", "asr", "tts", "turn", "vad").index(model.kind)
+
+
+def _languages(model: ModelFiles) -> tuple[str, ...]:
+    """What the catalog says; empty for all, or for a model that is not in it."""
+    entry = shipped_catalog().get(model.id)
+    return entry.languages if entry is not None and "*" not in entry.languages else ()
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error that is not a group."""
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
