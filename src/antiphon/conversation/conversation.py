@@ -313,6 +313,7 @@ class Conversation:
     # ---- words --------------------------------------------------------------------------------------------
 
     def _transcribe(self, request: t.Transcribe) -> None:
+        self.recorder.transcription(request, self._now())
         if self._transcribing is not None:
             self._transcribing.cancel()
         self._transcribing = self._group.create_task(self._transcribe_now(request))
