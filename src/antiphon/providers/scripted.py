@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from antiphon.audio.coded_speech import coded_text, coded_words, silence, word_sound
+from antiphon.audio.level import level_dbfs
 from antiphon.errors import ProviderRejected, ProviderUnavailable
 from antiphon.providers.base import (
     SPEECH_RATE,
@@ -463,13 +464,6 @@ class ScriptedSynthesizer:
 
 
 # ---- the ear ----------------------------------------------------------------------------------------------
-
-
-def level_dbfs(pcm: bytes) -> float:
-    """Root mean square of PCM s16le mono in dB of full scale; -120 for silence."""
-    samples = np.frombuffer(pcm[: len(pcm) & ~1], dtype="<i2").astype(np.float32)
-    power = float(np.mean(samples * samples)) if len(samples) else 0.0
-    return max(10 * float(np.log10(power / 32768**2)), -120.0) if power > 0 else -120.0
 
 
 class ScriptedVoiceDetector:

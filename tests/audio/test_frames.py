@@ -1,0 +1,41 @@
+"""Samples and frames."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antiphon.audio.frames import Framer, to_float, to_pcm
+from antiphon.errors import AudioError
+
+
+@given(st.binary(max_size=200))
+def test_samples_survive_the_way_to_floats_and_back(data: bytes) -> None:
+    pcm = data[: len(data) & ~1]
+    assert to_pcm(to_float(pcm)) == pcm
+
+
+def test_floats_are_clipped() -> None:
+    assert (
+        to_pcm(np.array([2.0, -2.0, np.nan, np.inf]))
+        == np.array([32_767, -32_768, 0, 32_767], "<i2").tobytes()
+    )
+
+
+def test_half_a_sample_is_refused() -> None:
+    with pytest.raises(AudioError, match="3 bytes"):
+        to_float(b"abc")
+
+
+@given(st.lists(st.binary(max_size=50), max_size=20), st.integers(1, 20))
+def test_frames_are_whole_and_nothing_is_lost(pieces: list[bytes], samples: int) -> None:
+    framer = Framer(samples)
+    frames = [frame for piece in pieces for frame in framer.push(piece)]
+    last = framer.flush()
+    assert all(len(frame) == 2 * samples for frame in frames)
+    assert len(last) in (0, 2 * samples)
+    sent = b"".join(pieces)
+    joined = b"".join(frames) + last
+    assert joined[: len(sent)] == sent
+    assert joined[len(sent) :] == bytes(len(joined) - len(sent))
+    assert framer.flush() == b""
