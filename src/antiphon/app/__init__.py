@@ -1,0 +1,75 @@
+"""The composition root: settings → providers → server. The only place that chooses a vendor."""
+
+from __future__ import annotations
+
+import asyncio
+
+from antiphon.app.assistant import open_assistant
+from antiphon.app.progress import ProgressLog
+from antiphon.app.scripted import check_scripted
+from antiphon.conversation.config import Providers
+from antiphon.errors import AntiphonError
+from antiphon.server.application import Application, FrontDoor
+from antiphon.server.origins import is_loopback
+from antiphon.server.voice import VoiceLimits
+from antiphon.sessions.readiness import Readiness
+from antiphon.settings import Settings
+from antiphon.telemetry.logs import logger
+
+FIRST_RETRY_S = 5.0
+LONGEST_RETRY_S = 60.0
+"""Between attempts to load what could not be loaded: a full disk or a lost network is often mended
+meanwhile."""
+
+log = logger(__name__)
+
+
+def build_application(settings: Settings) -> Application:
+    """The server for these settings; it starts loading once it is served. Raises SettingsError."""
+    check_scripted(settings)
+
+    async def load(readiness: Readiness) -> None:
+        await keep_loaded(settings, readiness)
+
+    return Application(
+        FrontDoor(
+            max_sessions=settings.max_sessions,
+            allowed_origins=settings.allowed_origins,
+            loopback_only=is_loopback(settings.host),
+            limits=VoiceLimits(
+                max_message_bytes=settings.max_message_bytes,
+                start_timeout_s=settings.start_timeout_s,
+                idle_timeout_s=settings.idle_timeout_s,
+                drain_grace_s=settings.drain_grace_s,
+            ),
+        ),
+        load,
+    )
+
+
+async def keep_loaded(settings: Settings, readiness: Readiness) -> None:
+    """Load, and keep loaded until cancelled; what fails is tried again after a while."""
+    wait_s = FIRST_RETRY_S
+    while True:
+        readiness.begin()
+        progress = ProgressLog(readiness.report)
+        try:
+            async with open_assistant(settings, progress) as assistant:
+                readiness.open(assistant)
+                log.info("ready", **provider_names(assistant.providers))
+                await asyncio.Event().wait()
+        except AntiphonError as error:
+            log.error("not ready", problem=error.message, retry_in_s=wait_s)
+            readiness.fail(error)
+        await asyncio.sleep(wait_s)
+        wait_s = min(wait_s * 2, LONGEST_RETRY_S)
+
+
+def provider_names(providers: Providers) -> dict[str, str]:
+    """Who does what, as logs say it."""
+    return {
+        "asr": providers.recognizer.info.name,
+        "llm": providers.language_model.info.name,
+        "tts": providers.synthesizer.info.name,
+        "ear": providers.voice_detector.info.name,
+    }

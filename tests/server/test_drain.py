@@ -1,0 +1,114 @@
+"""An orderly end: what is being said is finished, then everybody goes home."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from tests.server.house import open_house, scripted_assistant
+
+from antiphon.audio.coded_speech import coded_text
+from antiphon.server.serving import listen
+from antiphon.server.voice import VoiceLimits
+
+pytestmark = pytest.mark.real_time
+
+REPLY = "This takes a while to say."
+
+
+async def test_the_reply_being_spoken_is_finished_and_nobody_new_let_in() -> None:
+    async with open_house(assistant=scripted_assistant(reply=REPLY, letter_s=0.02)) as house:
+        async with house.call() as talking, house.call() as silent:
+            await talking.says(type="text", text="Talk to me")
+            await talking.until("audio_started")
+            house.server.stop()
+            assert (await silent.until("going_away"))["reconnect_in_ms"] > 0
+            assert await silent.until_closed() == (1012, "the server is restarting")
+            ready = await house.get("/ready")
+            assert (ready.status_code, ready.json()["draining"]) == (503, True)
+            assert (await house.get("/health")).status_code == 200
+            async with house.connect() as late:
+                assert await late.until_closed() == (1013, "draining")
+            assert await talking.until_closed() == (1012, "the server is restarting")
+            assert coded_text(bytes(talking.sound), rate=24_000) == REPLY
+            assert talking.kinds()[-1] == "response_done"
+
+
+async def test_a_reply_that_takes_too_long_is_cut_after_the_grace_time() -> None:
+    limits = VoiceLimits(drain_grace_s=0.2)
+    assistant = scripted_assistant(reply="On and on it goes. " * 50, letter_s=0.06)
+    async with open_house(assistant=assistant, limits=limits) as house, house.call() as talking:
+        await talking.says(type="text", text="Talk to me")
+        await talking.until("audio_started")
+        house.server.stop()
+        assert (await talking.until_closed())[0] == 1012
+        assert "response_done" not in talking.kinds()
+
+
+@contextmanager
+def process(**environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``antiphon serve`` as people start it, on an open socket; its address."""
+    listening = listen("127.0.0.1", 0)
+    scripted = {f"ANTIPHON_{name}": "scripted" for name in ("ASR", "LLM", "TTS")}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "antiphon", "serve", "--fd", str(listening.fileno()), "--log-format", "json"],
+        pass_fds=[listening.fileno()],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={k: v for k, v in os.environ.items() if not k.startswith("ANTIPHON_")} | scripted | environ,
+    )
+    try:
+        yield running, f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.close()
+        if running.poll() is None:
+            running.kill()
+        running.communicate()
+
+
+def wait_until_ready(url: str) -> None:
+    """The socket's backlog holds the request until the process accepts, so there is nothing to poll before
+    that."""
+    deadline = time.monotonic() + 30
+    while httpx.get(url + "/ready", timeout=30).status_code != 200:
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_with_status_0(how: signal.Signals) -> None:
+    with process() as (running, url):
+        wait_until_ready(url)
+        running.send_signal(how)
+        _, log = running.communicate(timeout=20)
+        assert running.returncode == 0, log
+        assert '"event": "stopping"' in log
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    with process() as (running, url):
+        wait_until_ready(url)
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
+            raw.sendall(
+                b"GET /ws/voice HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            assert b"101" in raw.recv(100)
+            running.send_signal(signal.SIGTERM)
+            running.send_signal(signal.SIGTERM)
+            running.communicate(timeout=20)
+            assert running.returncode in (0, 128 + signal.SIGTERM)
+
+
+async def test_stopping_an_empty_house_takes_no_time() -> None:
+    async with open_house() as house:
+        house.server.stop()
+        await asyncio.wait_for(house.application.registry.emptied(), 1)

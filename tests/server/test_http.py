@@ -1,0 +1,91 @@
+"""The page and the small answers beside it."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+from tests.server.house import open_house, scripted_assistant, with_defaults
+
+from antiphon.server.page import CONTENT_TYPES, read_page
+
+pytestmark = pytest.mark.real_time
+
+
+async def test_the_page_is_served_with_its_type_and_headers() -> None:
+    async with open_house() as house:
+        answer = await house.get("/")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.content == (files("antiphon") / "web" / "index.html").read_bytes()
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["permissions-policy"].startswith("microphone=(self)")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_every_file_of_the_page_is_served_and_asked_for_again_by_tag() -> None:
+    async with open_house() as house:
+        assets = read_page()
+        assert {".html", ".js", ".css"} <= {"." + path.rpartition(".")[2] for path in assets}
+        for path, asset in assets.items():
+            answer = await house.get(f"/assets/{path}")
+            assert (answer.status_code, answer.content) == (200, asset.content)
+            assert answer.headers["content-type"] == CONTENT_TYPES["." + path.rpartition(".")[2]]
+            again = await house.get(f"/assets/{path}", If_None_Match=answer.headers["etag"])
+            assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/assets/nope.js",
+        "/assets/../settings/sources.py",
+        "/assets/%2e%2e/errors.py",
+        "/assets/types.d.ts",
+        "/docs",
+    ],
+)
+async def test_nothing_else_is_served(path: str) -> None:
+    async with open_house() as house:
+        answer = await house.get(path)
+        assert answer.status_code == 404
+        assert "content-security-policy" in answer.headers
+
+
+async def test_the_page_has_nothing_inline() -> None:
+    """What the content policy forbids must not be there."""
+    page = (files("antiphon") / "web" / "index.html").read_text(encoding="utf-8")
+    assert "<style" not in page
+    assert " style=" not in page
+    assert " onclick=" not in page
+    scripts = re.findall(r"<script[^>]*>", page)
+    assert scripts
+    assert all(' src="' in script for script in scripts)
+
+
+async def test_health_and_readiness() -> None:
+    async with open_house() as house:
+        assert (await house.get("/health")).json() == {"status": "ok"}
+        ready = await house.get("/ready")
+        assert (ready.status_code, ready.headers["cache-control"]) == (200, "no-store")
+        assert ready.json() == {
+            "ready": True, "draining": False, "models": [], "error": None, "sessions": 0, "max_sessions": 10,
+        }  # fmt: skip
+
+
+async def test_the_options_tell_what_can_be_chosen() -> None:
+    assistant = with_defaults(scripted_assistant(), language="fr", speed=1.5)
+    async with open_house(assistant=assistant) as house:
+        options = (await house.get("/api/options")).json()
+        assert options["voices"] == [{"id": "scripted", "name": "Scripted", "language": "en"}]
+        assert options["default_voice"] == "scripted"
+        assert options["languages"] == ["auto", "en", "fr"]
+        assert (options["default_language"], options["default_speed"]) == ("fr", 1.5)
+        assert options["modes"] == ["open_mic", "push_to_talk"]
+        assert options["ticket_required"] is False
+        assert options["instructions_max"] == 2000
+        assert options["limits"]["max_message_bytes"] == 65_536
