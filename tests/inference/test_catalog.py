@@ -54,7 +54,12 @@ def test_kokoro_has_its_54_voices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("whisper_base", "asr/whisper-base"), ("qwen2.5", "llm/qwen2.5-coder-1.5b")]
+    ("typed", "meant"),
+    [
+        ("whisper_base", "asr/whisper-base"),
+        ("qwen2.5", "llm/qwen2.5-coder-1.5b"),
+        ("tiny", "asr/whisper-tiny.en"),
+    ],
 )
 def test_a_name_mistyped_is_answered_with_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(ModelError, match=f"Did you mean {re.escape(meant)}"):

@@ -129,7 +129,8 @@ class Catalog:
 
     def _suggestion(self, ref: str) -> str:
         names = {name: model.id for model in self.models for name in (model.id, model.name)}
-        near = difflib.get_close_matches(ref, names, n=1, cutoff=0.5)
+        near = [name for name in names if len(ref) > 2 and ref.lower() in name.lower()]
+        near = near or difflib.get_close_matches(ref, names, n=1, cutoff=0.5)
         if near:
             return f" Did you mean {names[near[0]]}? `antiphon models list` shows all of them."
         return " `antiphon models list` shows what there is."

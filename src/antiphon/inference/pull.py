@@ -25,8 +25,8 @@ FETCHES_AT_ONCE = 4
 """Packages fetched side by side: two fill most lines, four hide the second that a client takes to start."""
 TRIES = 2
 """Of one package, when the connection breaks: the clients retry connecting, not a download that stops."""
-SPARE_BYTES = 256 * 1024 * 1024
-"""Kept free beyond what the files need: a client copies each package once, four at a time, 50 MB each."""
+SPARE_BYTES = 16 * 1024 * 1024
+"""Kept free beyond what a pull writes."""
 LOCK_POLL_S = 0.5
 """Seconds between tries for the lock while another process pulls."""
 
@@ -91,11 +91,14 @@ def plan_pull(store: ModelStore, refs: Sequence[str], *, free_bytes: FreeBytes =
         for package in model.packages
         if not _looks_whole(_package_path(store, model, package), package)
     )
+    # A client writes a package twice: to a temporary file, then to where it was told.
+    largest = max((package.size for model in models for package in model.packages), default=0)
+    copies = min(fetch, FETCHES_AT_ONCE * largest)
     return PullPlan(
         models=models,
         present=present,
         fetch_bytes=fetch,
-        need_bytes=fetch + sum(model.disk_bytes for model in models) + SPARE_BYTES,
+        need_bytes=fetch + copies + sum(model.disk_bytes for model in models) + SPARE_BYTES,
         free_bytes=free_bytes(store.root),
     )
 
