@@ -66,7 +66,11 @@ class Loudspeaker:
 
     def heard(self, reply: str | None = None) -> str:
         """The whole words that came out: a word cut short was not heard."""
-        sound = b"".join(frame for _, of, frame in self.played if reply in (None, of))
+        replies = dict.fromkeys(of for _, of, _ in self.played) if reply is None else [reply]
+        return " ".join(filter(None, map(self._heard, replies)))
+
+    def _heard(self, reply: str) -> str:
+        sound = b"".join(frame for _, of, frame in self.played if of == reply)
         return coded_text(sound, rate=RATE_OUT, heard_share=0.95)
 
 

@@ -224,6 +224,8 @@ class Conversation:
                     self._publish(events.SpeechStarted(at_s=since))
                 case t.SpeechPaused(since=since):
                     self._publish(events.SpeechStopped(at_s=since))
+                case t.SpeechFaltered():
+                    pass  # nothing to tell anyone but the machine
             self._tell(event)
 
     def _commit(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from antiphon.audio.resample import Resampler
 from antiphon.errors import AudioError
 from antiphon.providers.base import SPEECH_RATE, VOICE_FRAME, VoiceStream
-from antiphon.turns.events import SpeechPaused, SpeechStarted
+from antiphon.turns.events import SpeechFaltered, SpeechPaused, SpeechStarted
 from antiphon.turns.speech import GateConfig, SpeechGate
 
 BYTES = 2
@@ -110,7 +110,7 @@ class Ear:
             self._sound.append(bytes(round(gap * SPEECH_RATE) * BYTES))
         self._sound.append(self._resampler.push(pcm) if self._resampler else pcm)
 
-    async def listen(self) -> AsyncIterator[SpeechStarted | SpeechPaused]:
+    async def listen(self) -> AsyncIterator[SpeechStarted | SpeechPaused | SpeechFaltered]:
         """Judge what was taken since the last call: speech that began or paused in it."""
         frames = (self._sound.end - self._judged) // VOICE_FRAME
         if frames <= 0:

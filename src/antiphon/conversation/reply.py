@@ -46,6 +46,9 @@ TOKEN_GAP_TIMEOUT_S = 6.0
 FIRST_CHUNK_TIMEOUT_S = 8.0
 """Longer than any healthy provider takes; a stalled one must not leave the user in silence."""
 
+PACE_GRAIN_S = 0.005
+"""The shortest wait for the listener to catch up."""
+
 RETRY_AFTER_S = 0.2
 
 
@@ -316,7 +319,7 @@ class Reply:
             wait = self.playback.wait_s(self._loop.time())
             if wait <= 0.0:
                 return
-            await asyncio.sleep(wait)
+            await asyncio.sleep(max(wait, PACE_GRAIN_S))
 
     def _send(self, pcm: bytes, ms: float, spoken: SpokenClause) -> None:
         now = self._loop.time()

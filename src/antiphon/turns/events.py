@@ -29,6 +29,14 @@ class SpeechPaused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechFaltered:
+    """One frame without voice in the middle of speech: a stop consonant, or the beginning of a pause."""
+
+    since: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndOfTurnProbability:
     """The turn model's answer to ``JudgeTurn``; ``pause`` is that command's, so that a late answer is known as one."""
 
@@ -112,6 +120,7 @@ class Tick:
 Event = (
     SpeechStarted
     | SpeechPaused
+    | SpeechFaltered
     | EndOfTurnProbability
     | Transcript
     | RecognitionFailed

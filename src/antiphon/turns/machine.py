@@ -57,8 +57,11 @@ ECHO_MEMORY_S = 5.0
 SPECULATION_LEAD_S = 0.6
 """An answer to what sounds unfinished is prepared this long before the wait ends: what the embedded models take."""
 
-COVERS_S = 0.05
-"""A transcription that reaches this far past the end of speech has heard all of it."""
+COVERS_S = 0.03
+"""A transcription that reaches this far past the end of speech (one frame of the detector) has heard all of it."""
+
+LOOK_AGAIN_S = 0.15
+"""Speech that falters again sooner than this is not looked at again: fast speech has ten stops a second."""
 
 WORDS_TIMEOUT_S = 15.0
 """A recogniser that has not answered by then will not. The engine's own time-outs are shorter."""
@@ -123,6 +126,8 @@ class TurnMachine:
                 self._since = since
             case e.SpeechPaused(since=since):
                 self._since = since
+            case e.SpeechFaltered():
+                return self.state is State.HEARING and self.worth_an_early_look()
             case e.EndOfTurnProbability(pause=pause, probability=probability):
                 turn = self._open_turn()
                 if turn is None or turn.speech_end != pause:
@@ -272,6 +277,15 @@ class TurnMachine:
     def interim_is_due(self) -> bool:
         return self.policy.interim_every_s > 0 and _reached(self.context.now, self.context.interim_at)
 
+    def worth_an_early_look(self) -> bool:
+        request, turn = self.context.request, self.turn
+        if self.policy.speculation == "off" or self.policy.push_to_talk:
+            return False
+        fresh = (
+            request is not None and request.end > turn.start and self.context.now - request.end < LOOK_AGAIN_S
+        )
+        return not fresh
+
     def _verdict(self) -> Verdict:
         turn = self.turn
         return judge_overlap(turn.text, said=self.context.said, language=turn.language)
@@ -331,6 +345,11 @@ class TurnMachine:
             self._transcribe()
         self.context.failed = False
         self._out.append(e.JudgeTurn(start=turn.start, pause=self._since))
+
+    def look_early(self) -> None:
+        """This may be the end: have its words ready by the time a pause is certain (64 ms later)."""
+        self.context.interim_at = self.context.now + self.policy.interim_every_s
+        self._transcribe(interim=True)
 
     def look_ahead(self) -> None:
         """Recognise what was said so far, and keep what is stable of it ready for the language model."""
@@ -718,6 +737,7 @@ TABLE: tuple[Row, ...] = (
     # The user speaks.
     Row(State.HEARING, e.Commit, State.ENDED, M.commit),
     Row(State.HEARING, (e.SpeechStarted, e.SpeechPaused), State.HEARING, when=M.push_to_talk),
+    Row(State.HEARING, e.SpeechFaltered, State.HEARING, M.look_early),
     Row(State.HEARING, e.SpeechPaused, State.PAUSED, M.consider),
     Row(State.HEARING, e.Tick, State.ENDED, M.cut_endless, M.turn_is_endless),
     Row(State.HEARING, e.Tick, State.HEARING, when=M.push_to_talk),

@@ -30,6 +30,7 @@ _KINDS: dict[str, type[t.Event]] = {
     for kind in (
         t.SpeechStarted,
         t.SpeechPaused,
+        t.SpeechFaltered,
         t.EndOfTurnProbability,
         t.Transcript,
         t.RecognitionFailed,
@@ -92,7 +93,9 @@ def flight_from(data: object) -> Flight:
         user=tuple(
             event
             for event in signals
-            if isinstance(event, t.SpeechStarted | t.SpeechPaused | t.Typed | t.Commit | t.Interrupt)
+            if isinstance(
+                event, t.SpeechStarted | t.SpeechPaused | t.SpeechFaltered | t.Typed | t.Commit | t.Interrupt
+            )
         ),
         judged={
             event.pause: (event.probability, max(0.0, event.at - paused.get(event.pause, event.at)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from antiphon.turns.events import SpeechPaused, SpeechStarted
+from antiphon.turns.events import SpeechFaltered, SpeechPaused, SpeechStarted
 
 FRAME_S = 0.032
 """Seconds a probability stands for (512 samples at 16 kHz)."""
@@ -24,7 +24,8 @@ class GateConfig:
 
 
 class SpeechGate:
-    """Turns a stream of per-frame probabilities into ``SpeechStarted`` and ``SpeechPaused``, in alternation."""
+    """Turns a stream of per-frame probabilities into ``SpeechStarted`` and ``SpeechPaused``, in alternation, and
+    ``SpeechFaltered`` between them where a pause may have begun."""
 
     def __init__(self, config: GateConfig | None = None) -> None:
         self._config = config or GateConfig()
@@ -41,7 +42,7 @@ class SpeechGate:
         """Seconds of sound judged so far."""
         return self._frames * FRAME_S
 
-    def push(self, probability: float) -> Iterator[SpeechStarted | SpeechPaused]:
+    def push(self, probability: float) -> Iterator[SpeechStarted | SpeechPaused | SpeechFaltered]:
         """The next frame's probability → at most one event."""
         self._frames += 1
         config = self._config
@@ -52,6 +53,8 @@ class SpeechGate:
         )
         self._run = self._run + 1 if changing else 0
         if self._run < (config.pause_frames if self._speaking else config.start_frames):
+            if self._speaking and self._run == 1:
+                yield SpeechFaltered(since=self.at - FRAME_S, at=self.at)
             return
         since = (self._frames - self._run) * FRAME_S
         self._run = 0
