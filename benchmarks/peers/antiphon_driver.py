@@ -105,7 +105,7 @@ class _Stretch:
         await self._finished.wait()
         heard = len(self._call.spoken(self._finished_at))
         if heard == len(words):
-            await self._call.transcribed(heard)
+            await self._call.concluded()
         else:
             await sleep_until(self._finished_at + STAGES["asr_s"])
         stage.first = now()

@@ -69,13 +69,11 @@ class _Recognition(stt.RecognizeStream):
         self._call = call
 
     async def _run(self) -> None:
-        text = ""
-        async for text in self._call.follow():
-            if not text.count(" "):
+        async for text, final in self._call.follow():
+            if " " not in text:
                 self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
-            if text != self._call.job.transcript:
-                self._event_ch.send_nowait(spoken(stt.SpeechEventType.INTERIM_TRANSCRIPT, text))
-        self._event_ch.send_nowait(spoken(stt.SpeechEventType.FINAL_TRANSCRIPT, text))
+            kind = stt.SpeechEventType.FINAL_TRANSCRIPT if final else stt.SpeechEventType.INTERIM_TRANSCRIPT
+            self._event_ch.send_nowait(spoken(kind, text))
         self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.END_OF_SPEECH))
         async for _ in self._input_ch:  # the caller says nothing more
             pass

@@ -82,11 +82,11 @@ class StreamingSTT(STTService):
             self._following = None
 
     async def _follow(self) -> None:
-        text = ""
-        async for text in self._call.follow():
-            if text != self._call.job.transcript:
+        async for text, final in self._call.follow():
+            if final:
+                await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
+            else:
                 await self.push_frame(InterimTranscriptionFrame(text, "", time_now_iso8601()))
-        await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601(), finalized=True))
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         yield None

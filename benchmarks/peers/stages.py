@@ -111,25 +111,26 @@ class Call:
         """Seconds a word."""
         return clip_seconds(self.job.clip) / len(self.job.transcript.split())
 
-    async def follow(self) -> AsyncIterator[str]:
-        """Streaming speech to text: the transcript so far after each word; then the iterator ends."""
+    async def follow(self) -> AsyncIterator[tuple[str, bool]]:
+        """Streaming speech to text: the transcript so far after each word, not final; then the final one."""
         stage = self.begin("asr")
         words = self.job.transcript.split()
         for count in range(1, len(words) + 1):
             await self.transcribed(count)
-            if count == len(words):
-                stage.first = now()
-            yield " ".join(words[:count])
+            yield " ".join(words[:count]), False
+        await self.concluded()
+        stage.first = now()
+        yield self.job.transcript, True
 
     async def transcribed(self, count: int) -> None:
-        """Until the first ``count`` words are through streaming recognition: each 300 ms after it was spoken, the
-        last 300 ms after the end of speech."""
+        """Until the first ``count`` words are in an interim transcript: each 200 ms after it was spoken."""
         await self.clip_began.wait()
-        if count < len(self.job.transcript.split()):
-            await sleep_until(self.began_at + count * self.word_s + STAGES["asr_s"])
-        else:
-            await self.clip_over.wait()
-            await sleep_until(self.ended_at + STAGES["asr_s"])
+        await sleep_until(self.began_at + count * self.word_s + STAGES["asr_interim_s"])
+
+    async def concluded(self) -> None:
+        """Until streaming recognition knows that no more words come: 300 ms after the end of speech."""
+        await self.clip_over.wait()
+        await sleep_until(self.ended_at + STAGES["asr_s"])
 
     async def write(self) -> AsyncIterator[str]:
         """The language model: the first token after 300 ms, then 50 a second."""
