@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -142,12 +143,11 @@ class Lane:
     def _work(self) -> None:
         be_nice(self._nice)
         while (job := self._next()) is not None:
-            try:
-                _perform(job)
-            finally:
-                with self._changed:
-                    self._running[job.priority] -= 1
-            del job  # the result, or a traceback with its frames, must not live until the next job
+            hand_over = _perform(job)
+            with self._changed:
+                self._running[job.priority] -= 1
+            hand_over()
+            del job, hand_over  # the result, or a traceback with its frames, must not live until the next job
 
     def _next(self) -> _Job | None:
         with self._changed:
@@ -162,15 +162,14 @@ class Lane:
                 self._changed.wait()
 
 
-def _perform(job: _Job) -> None:
-    """Run the job and hand over its result. The edge of the worker thread: whatever was raised belongs to the
-    caller, who gets it from ``run``."""
+def _perform(job: _Job) -> Callable[[], None]:
+    """Run the job; returns what hands its result to the caller. The edge of the worker thread: whatever was
+    raised belongs to the caller, who gets it from ``run``."""
     try:
         result = job.work()
     except BaseException as error:  # noqa: BLE001  it is raised again in the caller
-        job.done.set_exception(error)
-    else:
-        job.done.set_result(result)
+        return partial(job.done.set_exception, error)
+    return partial(job.done.set_result, result)
 
 
 def be_nice(by: int) -> None:

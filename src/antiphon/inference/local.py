@@ -53,6 +53,7 @@ class SpeechModel(Protocol):
     """A loaded speech-to-text model; its calls are blocking runs for the lane."""
 
     def transcribe(self, pcm: NDArray[np.float32], *, language: str | None, prompt: str) -> Recognized: ...
+    def warm_up(self) -> None: ...
 
 
 class LocalRecognizer:
@@ -75,8 +76,8 @@ class LocalRecognizer:
         yield LocalHearing(self, language, prompt)
 
     def warm_up(self) -> None:
-        """Recognise a moment of silence, on the calling thread."""
-        self._model.transcribe(np.zeros(SPEECH_RATE, dtype=np.float32), language="en", prompt="")
+        """On the calling thread."""
+        self._model.warm_up()
 
     async def transcribe(self, pcm: bytes, language: str | None, prompt: str) -> Transcript:
         """One run in the lane, ahead of everything else. Safe to cancel."""

@@ -21,6 +21,7 @@ from antiphon.inference.smart_turn import SmartTurn
 from antiphon.inference.speech import Voice
 from antiphon.inference.store import ModelFiles
 from antiphon.inference.vad import SileroDetector
+from antiphon.inference.whisper import WhisperModel
 from antiphon.providers.base import (
     LanguageModel,
     LanguageOptions,
@@ -162,8 +163,6 @@ class LocalRuntimes:
             case "turn":
                 return self._keep(SmartTurn(model.main))
             case "asr":
-                from antiphon.inference.whisper import WhisperModel
-
                 whisper = WhisperModel(model, threads=threads)
                 return LocalRecognizer(whisper, self.lane, name=name, languages=_languages(model))
             case "tts":
