@@ -1,0 +1,292 @@
+"""A caller of antiphon.v1: a microphone that sends in real time, a loudspeaker that reports, and what was
+said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Subprotocol
+
+from antiphon.cli.exchange import Exchange
+from antiphon.cli.loudspeaker import Loudspeaker
+from antiphon.errors import AntiphonError, ProtocolError
+from antiphon.protocol import SUBPROTOCOL
+from antiphon.protocol import client_messages as client
+from antiphon.protocol import server_messages as wire
+from antiphon.protocol.codec import decode_server, encode
+
+FRAME = 512
+"""Samples of microphone sound a message: 32 ms at 16 000 Hz."""
+
+LEAD_FRAMES = 10
+"""Frames of silence before speech, a third of a second: a microphone is open before someone speaks."""
+
+REPORT_S = 0.1
+"""How often playback is reported."""
+
+PATIENCE_S = 8.0
+"""How long the server may say nothing about what it heard before we take it that it will not."""
+
+REPLY_PATIENCE_S = 60.0
+"""How long it may take over a reply to words it did understand."""
+
+LOADING_PATIENCE_S = 120.0
+"""How long a server that is loading its models is asked again."""
+
+SPEECH_RATE = 16_000
+"""Hz of what we send."""
+
+
+class CallFailed(AntiphonError):
+    """The call came to nothing: the server cannot be reached, or ended it."""
+
+    code = "call_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """When something was said, on the client's clock, in seconds."""
+
+    exchange: Exchange
+    speech_end_at: float
+    """When the last sample of speech was sent."""
+    lost: str = ""
+    """Why the connection ended before the answer did; empty when it did not."""
+
+    @property
+    def first_sound_ms(self) -> float | None:
+        """From the end of speech to the first sound received."""
+        after = self.exchange.first_sound_after(self.speech_end_at)
+        return None if after is None else round(after * 1000, 1)
+
+
+class VoiceClient:
+    """One conversation. ``say`` and ``type`` return when the answer is over."""
+
+    def __init__(self, socket: ClientConnection, start: client.Start) -> None:
+        self.session: wire.Session | None = None
+        self._socket = socket
+        self._start = start
+        self._speaker = Loudspeaker(start.output_rate)
+        self._speech: deque[bytes] = deque()
+        """Frames to send; silence when there are none. As long as the recording."""
+        self._speech_end: asyncio.Future[float] | None = None
+        """Told when the last frame of speech has been sent."""
+        self._frames_to_end = 0
+        self._exchange = Exchange()
+        self._changed = asyncio.Event()
+        self._lost = ""
+        self._now = asyncio.get_running_loop().time
+
+    async def open(self) -> None:
+        """Say ``start`` and wait for ``session``. Raises CallFailed or ProtocolError."""
+        await self._socket.send(encode(self._start))
+        while self.session is None:
+            try:
+                message = self._read(await self._socket.recv())
+            except ConnectionClosed as closed:
+                raise CallFailed(f"the server ended the call: {_reason(closed)}") from None
+            if isinstance(message, wire.Session):
+                self.session = message
+            elif isinstance(message, wire.Error):
+                raise Refused(message)
+
+    async def run(self) -> None:
+        """Microphone, loudspeaker and ear, until cancelled or the connection ends."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self._speak()), tasks.create_task(self._report())]
+            await self._listen()
+            for task in running:
+                task.cancel()
+
+    async def say(self, pcm: bytes, *, end_s: float) -> Said:
+        """Send sound at ``SPEECH_RATE`` whose speech ends at ``end_s``, in real time, then silence until
+        the answer is over."""
+        self._exchange = exchange = Exchange()
+        end = min(round(end_s * SPEECH_RATE), len(pcm) // 2)
+        # The end of speech falls on the end of a frame, so that it is sent the moment it is spoken.
+        pcm = bytes(2 * (-end % FRAME)) + pcm
+        pcm += bytes(-len(pcm) % (2 * FRAME))
+        frames = [pcm[at : at + 2 * FRAME] for at in range(0, len(pcm), 2 * FRAME)]
+        self._speech_end = asyncio.get_running_loop().create_future()
+        self._frames_to_end = LEAD_FRAMES + -(-end // FRAME)
+        self._speech.extend([bytes(2 * FRAME)] * LEAD_FRAMES + frames)
+        rest_s = (len(frames) + LEAD_FRAMES - self._frames_to_end) * FRAME / SPEECH_RATE
+        return await self._wait_for_answer(exchange, rest_s)
+
+    async def type(self, text: str) -> Said:
+        """A typed turn."""
+        self._exchange = exchange = Exchange()
+        self._speech_end = asyncio.get_running_loop().create_future()
+        await self._socket.send(encode(client.Text(text=text)))
+        self._speech_end.set_result(self._now())
+        exchange.unanswered = True
+        return await self._wait_for_answer(exchange, 0.0)
+
+    async def _wait_for_answer(self, exchange: Exchange, rest_s: float) -> Said:
+        assert self._speech_end is not None
+        while not self._lost:
+            at = self._speech_end.result() if self._speech_end.done() else None
+            if at is not None and exchange.over(
+                sent_at=at + rest_s,
+                now=self._now(),
+                patience_s=PATIENCE_S,
+                reply_patience_s=REPLY_PATIENCE_S,
+            ):
+                break
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(REPORT_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        ended = self._speech_end.result() if self._speech_end.done() else self._now()
+        return Said(exchange=exchange, speech_end_at=ended, lost=self._lost)
+
+    # ---- microphone, loudspeaker, ear
+
+    async def _speak(self) -> None:
+        """A frame every 32 ms, on a grid: a late one does not delay those after it."""
+        silence = bytes(2 * FRAME)
+        begun, sent = self._now(), 0
+        while True:
+            sent += 1
+            await asyncio.sleep(max(0.0, begun + sent * FRAME / SPEECH_RATE - self._now()))
+            try:
+                await self._socket.send(self._speech.popleft() if self._speech else silence)
+            except ConnectionClosed:
+                return
+            if self._frames_to_end:
+                self._frames_to_end -= 1
+                if not self._frames_to_end and self._speech_end is not None:
+                    self._speech_end.set_result(self._now())
+
+    async def _report(self) -> None:
+        """Playback as it goes, without repeating what has not changed."""
+        told: tuple[str, int] = ("", 0)
+        while True:
+            await asyncio.sleep(REPORT_S)
+            played = (self._speaker.reply_id, round(self._speaker.played_ms(now=self._now())))
+            if played == told or not played[0]:
+                continue
+            told = played
+            try:
+                await self._socket.send(encode(client.Played(reply_id=played[0], ms=played[1])))
+            except ConnectionClosed:
+                return
+
+    async def _listen(self) -> None:
+        try:
+            async for raw in self._socket:
+                self._take(raw)
+        except ConnectionClosed as closed:
+            self._lost = _reason(closed)
+        else:
+            self._lost = "the server ended the call"
+        self._changed.set()
+
+    def _take(self, raw: str | bytes) -> None:
+        now = self._now()
+        if isinstance(raw, bytes):
+            self._speaker.receive(len(raw), now=now)
+            self._exchange.hear(raw, now=now)
+        else:
+            message = self._read(raw)
+            if message is not None:
+                self._obey(message, now)
+                self._exchange.tell(message, now=now)
+        self._changed.set()
+
+    def _obey(self, message: wire.ServerMessage, now: float) -> None:
+        match message:
+            case wire.AudioStarted():
+                self._speaker.begin(message.reply_id)
+            case wire.Playback():
+                self._speaker.control(message.action, now=now)
+            case wire.Interrupted():
+                self._speaker.flush(now=now)
+            case _:
+                pass
+
+    def _read(self, raw: str | bytes) -> wire.ServerMessage | None:
+        if isinstance(raw, bytes):
+            raise ProtocolError("the server sent sound before `session`")
+        return decode_server(raw)[1]
+
+
+class Refused(CallFailed):
+    """The server said no, and whether and when to ask again."""
+
+    def __init__(self, error: wire.Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def voice_url(url: str) -> str:
+    """Where calls are taken, from the address of a server: ``http://host:8080`` →
+    ``ws://host:8080/ws/voice``. Raises CallFailed when it is no address."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
+    if scheme is None or not parts.hostname:
+        raise CallFailed(f"{url!r} is not the address of a server; write it as http://127.0.0.1:8080")
+    path = parts.path if parts.path not in ("", "/") else "/ws/voice"
+    return f"{scheme}://{parts.netloc}{path}"
+
+
+@asynccontextmanager
+async def open_call(url: str, start: client.Start) -> AsyncIterator[VoiceClient]:
+    """A conversation with the server at ``url``; hung up on leaving. A server that is loading is asked again.
+    Raises CallFailed."""
+    now = asyncio.get_running_loop().time
+    give_up = now() + LOADING_PATIENCE_S
+    while True:
+        try:
+            async with _connected(url, start) as caller:
+                yield caller
+                return
+        except Refused as refused:
+            if refused.error.code != "loading" or now() > give_up:
+                raise
+            await asyncio.sleep((refused.error.retry_after_ms or 1000) / 1000)
+
+
+@asynccontextmanager
+async def _connected(url: str, start: client.Start) -> AsyncIterator[VoiceClient]:
+    try:
+        socket = await connect(
+            voice_url(url), subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, max_size=2**22
+        )
+    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+        raise CallFailed(f"cannot call {url}: {error}. Is the server running there?") from error
+    async with socket:
+        caller = VoiceClient(socket, start)
+        await caller.open()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(caller.run())
+                yield caller
+                running.cancel()
+        except ExceptionGroup as group:
+            raise _first(group) from group
+        with suppress(ConnectionClosed):
+            await socket.send(encode(client.Bye()))
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """The first error that is no group."""
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _reason(closed: ConnectionClosed) -> str:
+    frame = closed.rcvd
+    return f"closed with {frame.code} ({frame.reason or 'no reason'})" if frame else "the connection broke"
