@@ -41,6 +41,7 @@ def build_application(settings: Settings) -> Application:
                 start_timeout_s=settings.start_timeout_s,
                 idle_timeout_s=settings.idle_timeout_s,
                 drain_grace_s=settings.drain_grace_s,
+                recordings=settings.recordings,
             ),
         ),
         load,

@@ -14,6 +14,7 @@ from antiphon.errors import AntiphonError
 COMMANDS = {
     "serve": "antiphon.cli.serve:serve",
     "call": "antiphon.cli.call:call",
+    "replay": "antiphon.cli.replay:replay_flight",
     "models": "antiphon.cli.models:models",
     "settings": "antiphon.cli.settings:settings",
     "doctor": "antiphon.cli.doctor:doctor",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import assert_never
 
 import structlog
@@ -34,6 +35,7 @@ from antiphon.server.wire_errors import (
 from antiphon.server.wire_events import wire_message
 from antiphon.server.wishes import conversation_config
 from antiphon.sessions.offer import Assistant
+from antiphon.sessions.recordings import save_flight
 from antiphon.sessions.session import Session
 from antiphon.telemetry.logs import logger
 
@@ -54,6 +56,8 @@ class VoiceLimits:
     start_timeout_s: float = 10.0
     idle_timeout_s: float = 600.0
     drain_grace_s: float = 15.0
+    recordings: Path | None = None
+    """Where flight recordings are saved; None: nowhere."""
 
     def told(self) -> wire.Limits:
         """As the client is told."""
@@ -94,6 +98,7 @@ class Call:
         self._outgoing = Outgoing()
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._heard_at = self._now()
+        self._conversation: Conversation | None = None
 
     async def run(self) -> None:
         """Hold the call to its end and close the socket. Safe to cancel: the conversation ends with it."""
@@ -110,6 +115,7 @@ class Call:
             closing = self._ending(group)
         await self._say_goodbye(closing)
         self._log_end(closing, self._now() - begun)
+        await self._save_flight()
 
     # ---- in
 
@@ -127,6 +133,7 @@ class Call:
             config=config,
             emit=self._tell,
         )
+        self._conversation = conversation
         tasks.create_task(self._converse(conversation))
         while True:
             try:
@@ -298,6 +305,21 @@ class Call:
             abort: Callable[[], None] | None = self._websocket.scope.get("antiphon.abort")
             if abort is not None:
                 abort()
+
+    async def _save_flight(self) -> None:
+        folder, conversation = self._limits.recordings, self._conversation
+        if folder is None or conversation is None:
+            return
+        streaming = self._assistant.providers.recognizer.info.streaming
+        flight = conversation.recorder.to_json(
+            session_id=self._session.id, policy=conversation.config.turn_policy(streaming=streaming)
+        )
+        try:
+            path = await asyncio.to_thread(save_flight, folder, self._session.id, flight)
+        except OSError as error:
+            log.warning("recording not saved", folder=str(folder), problem=error.strerror or str(error))
+        else:
+            log.info("recording saved", path=str(path))
 
     def _log_end(self, closing: Closing | None, seconds: float) -> None:
         counts = self._session.counts

@@ -112,13 +112,13 @@ def _refuse_unknown(source: _Source) -> None:
         hint = f"; did you mean {guess}?" if guess else "."
         shown = "" if may_be_secret(name) else f" (its value: {_shown(value)})"
         raise SettingsError(
-            f"{spelled} in the {_place(source)} is not a setting{shown}{hint} "
-            "`antiphon settings` lists them all."
+            f"{spelled} {_place(source)} is not a setting{shown}{hint} `antiphon settings` lists them all."
         )
 
 
 def _place(source: _Source) -> str:
-    return source.name if source.name in ("environment", "command line") else f"file {source.name}"
+    places = {"environment": "in the environment", "command line": "on the command line"}
+    return places.get(source.name, f"in the file {source.name}")
 
 
 def _check(sources: tuple[_Source, ...]) -> LoadedSettings:
@@ -148,7 +148,7 @@ def _explain(error: ValidationError, values: Mapping[str, object], origin: Mappi
     shown = "(hidden)" if is_secret(name) else _shown(values[name])
     said_by_us = fault["type"] == "value_error"
     return (
-        f"{source.spelling[name]}={shown} in the {_place(source)} is not possible: "
+        f"{source.spelling[name]}={shown} {_place(source)} is not possible: "
         f"{why if said_by_us else 'it must be ' + allowed_values(name)}."
     )
 
