@@ -109,7 +109,9 @@ class Rooms:
         sound = np.concatenate([lead, clip.sound, tail])
         if room.echo:
             response = self._responses[number % len(self._responses)]
-            sound = _convolve(sound, response)
+            echoing = _convolve(sound, response)
+            spoken = slice(len(lead), len(lead) + len(clip.sound))  # as loud as before, where it is spoken
+            sound = echoing * np.float32(np.std(sound[spoken]) / np.std(echoing[spoken]))
         if room.snr_db is not None:
             noise = _stretch(self._noises[number % len(self._noises)], len(sound), number)
             speech_db = level_dbfs(to_pcm(clip.sound))
@@ -124,9 +126,8 @@ def _load(path: Path) -> Samples:
 
 
 def _direct(response: Samples) -> Samples:
-    """A room's response from the direct sound on, scaled so that speech keeps its level and its time."""
-    response = response[int(np.argmax(np.abs(response))) :]
-    return response / np.float32(np.sqrt(np.sum(response**2)))
+    """A room's response from the direct sound on, so that speech keeps its time."""
+    return response[int(np.argmax(np.abs(response))) :]
 
 
 def _convolve(sound: Samples, response: Samples) -> Samples:

@@ -58,8 +58,8 @@ class Hearing:
     def duration_s(self) -> float:
         return len(self.pcm) / 2 / SPEECH_RATE
 
-    async def speech(self) -> list[t.SpeechStarted | t.SpeechPaused]:
-        """When speech began and paused, by the detector."""
+    async def speech(self) -> list[t.SpeechStarted | t.SpeechFaltered | t.SpeechPaused]:
+        """When speech began, faltered and paused, by the detector."""
         size = 2 * VOICE_FRAME
         whole = self.pcm[: len(self.pcm) // size * size]
         gate = SpeechGate()
@@ -126,7 +126,7 @@ def turn_model_alone(threshold: float = 0.5) -> Contender:
 
 async def _pauses(hearing: Hearing) -> list[tuple[float, float]]:
     """(silent since, until), the last one until the end of the recording."""
-    events = await hearing.speech()
+    events = [event for event in await hearing.speech() if not isinstance(event, t.SpeechFaltered)]
     pauses = []
     for place, event in enumerate(events):
         if isinstance(event, t.SpeechPaused):
