@@ -2,92 +2,72 @@
 
 import { readMessage } from './protocol.js';
 
-/** Sound waiting to leave beyond which more is dropped: two seconds of it. A slow line then skips, and never lags. */
+/** Bytes waiting to leave beyond which more sound is dropped: two seconds. A slow line then skips, and never lags. */
 const PILE_MOST = 64_000;
-const PING_EVERY_MS = 5000;
-/** No answer for this long: the line is dead, whatever the socket says. */
-const SILENCE_MOST_MS = 12_000;
+/** How often it asks; and without any answer for how long the line is dead, whatever the socket says, ms. */
+const [PING_EVERY, SILENCE_MOST] = [5000, 12_000];
 
-/**
- * @typedef {object} Listener
- * @property {() => void} opened
- * @property {(message: ServerMessage) => void} message
- * @property {(pcm: ArrayBuffer) => void} audio
- * @property {(code: number) => void} closed
- */
+/** @type {MakeConnection} */
+export function connection(hearer) {
+	let socket = /** @type {WebSocket | null} */ (null);
+	let [timer, pinged, heard, rtt] = [0, 0, 0, 0];
 
-export class Connection {
-  /** @type {WebSocket | null} */
-  #socket = null;
-  #timer = 0;
-  #pinged = 0;
-  #heard = 0;
-  /** Milliseconds there and back. */
-  rtt = 0;
+	/** @type {Connection['send']} */
+	const send = (message) => socket?.readyState === 1 && socket.send(JSON.stringify(message));
 
-  /** @param {Listener} listener */
-  constructor(listener) {
-    this.listener = listener;
-  }
+	// Leaves without a word to the hearer.
+	function close() {
+		clearInterval(timer);
+		const left = socket;
+		socket = null;
+		left?.close(1000);
+	}
 
-  /** @param {string} address @param {string[]} protocols */
-  open(address, protocols) {
-    this.close();
-    const socket = new WebSocket(address, protocols);
-    socket.binaryType = 'arraybuffer';
-    this.#socket = socket;
-    /** @template T @param {(event: T) => void} act @returns {(event: T) => void} */
-    const live = (act) => (event) => void (this.#socket === socket && act(event));
-    socket.onopen = live(() => {
-      this.#heard = performance.now();
-      this.#timer = setInterval(() => this.#ping(), PING_EVERY_MS);
-      this.listener.opened();
-      this.#ping();
-    });
-    socket.onmessage = live((/** @type {MessageEvent} */ { data }) => this.#received(data));
-    socket.onclose = live((/** @type {CloseEvent} */ { code }) => this.#lost(code));
-  }
+	/** @param {number} code */
+	function lost(code) {
+		close();
+		hearer.closed(code);
+	}
 
-  /** Leave without a word to the listener. */
-  close() {
-    clearInterval(this.#timer);
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(1000);
-  }
+	function ping() {
+		pinged = performance.now();
+		if (pinged - heard > SILENCE_MOST) lost(1006);
+		else send({ type: 'ping' });
+	}
 
-  /** @param {{ type: string }} message */
-  send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
-  }
+	/** @param {MessageEvent<string | ArrayBuffer>} event */
+	function take({ data }) {
+		heard = performance.now();
+		if (typeof data !== 'string') return hearer.audio(data);
+		const message = readMessage(data);
+		if (message?.type === 'pong') rtt = heard - pinged;
+		else if (message) hearer.message(message);
+	}
 
-  /** @param {ArrayBuffer} pcm @returns {boolean} whether it left */
-  sendAudio(pcm) {
-    const socket = this.#socket;
-    if (socket?.readyState !== WebSocket.OPEN || socket.bufferedAmount > PILE_MOST) return false;
-    socket.send(pcm);
-    return true;
-  }
-
-  /** @param {string | ArrayBuffer} data */
-  #received(data) {
-    this.#heard = performance.now();
-    if (typeof data !== 'string') return this.listener.audio(data);
-    const message = readMessage(data);
-    if (message?.type === 'pong') this.rtt = this.#heard - this.#pinged;
-    else if (message) this.listener.message(message);
-  }
-
-  #ping() {
-    const now = performance.now();
-    if (now - this.#heard > SILENCE_MOST_MS) return this.#lost(1006);
-    this.#pinged = now;
-    this.send({ type: 'ping' });
-  }
-
-  /** @param {number} code */
-  #lost(code) {
-    this.close();
-    this.listener.closed(code);
-  }
+	return {
+		get rtt() {
+			return rtt;
+		},
+		open(address, protocols) {
+			close();
+			const mine = (socket = new WebSocket(address, protocols));
+			mine.binaryType = 'arraybuffer';
+			mine.onopen = () => {
+				if (mine !== socket) return;
+				heard = performance.now();
+				timer = setInterval(ping, PING_EVERY);
+				hearer.opened();
+				ping();
+			};
+			mine.onmessage = (event) => mine === socket && take(event);
+			mine.onclose = ({ code }) => mine === socket && lost(code);
+		},
+		close,
+		send,
+		sendAudio(pcm) {
+			if (socket?.readyState !== 1 || socket.bufferedAmount > PILE_MOST) return false;
+			socket.send(pcm);
+			return true;
+		},
+	};
 }

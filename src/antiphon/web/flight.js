@@ -9,49 +9,49 @@ const LONGEST = 30_000;
  * @param {FlightItem[]} flight @param {string} reply
  */
 export function flightOf(flight, reply) {
-  const mine = flight.filter((item) => item.kind === 'reply' && item.reply === reply);
-  if (!mine.length) return null;
-  const first = flight.indexOf(mine[0]);
-  const before = flight.slice(0, first).findLast((item) => item.kind === 'reply' && (item.what === 'done' || item.what === 'cut'));
-  const last = mine[mine.length - 1];
-  const spans = speechSpans(flight, last.at);
-  const began = spans.filter((span) => span.end > (before?.at ?? 0) && span.start <= mine[0].at).map((span) => span.start);
-  const end = last.at + MARGIN;
-  const start = Math.max(0, end - LONGEST, Math.min(mine[0].at, ...began) - MARGIN);
-  /** @param {{ at: number }} item */
-  const within = (item) => item.at >= start && item.at <= end;
-  return {
-    start,
-    end,
-    speech: spans.filter((span) => span.end > start && span.start < end),
-    words: flight.filter((item) => item.kind === 'words').filter(within),
-    decisions: flight.filter((item) => item.kind === 'decision').filter(within),
-    sound: soundSpans(mine, last.at),
-  };
+	const mine = flight.filter((item) => item.kind === 'reply' && item.reply === reply);
+	if (!mine.length) return null;
+	const first = flight.indexOf(mine[0]);
+	const before = flight.slice(0, first).findLast((item) => item.kind === 'reply' && (item.what === 'done' || item.what === 'cut'));
+	const last = mine[mine.length - 1];
+	const spans = speechSpans(flight, last.at);
+	const began = spans.filter((span) => span.end > (before?.at ?? 0) && span.start <= mine[0].at).map((span) => span.start);
+	const end = last.at + MARGIN;
+	const start = Math.max(0, end - LONGEST, Math.min(mine[0].at, ...began) - MARGIN);
+	/** @param {{ at: number }} item */
+	const within = (item) => item.at >= start && item.at <= end;
+	return {
+		start,
+		end,
+		speech: spans.filter((span) => span.end > start && span.start < end),
+		words: flight.filter((item) => item.kind === 'words').filter(within),
+		decisions: flight.filter((item) => item.kind === 'decision').filter(within),
+		sound: soundSpans(mine, last.at),
+	};
 }
 
 /** @param {FlightItem[]} flight @param {number} now for speech that goes on */
 function speechSpans(flight, now) {
-  /** @type {{ start: number, end: number }[]} */
-  const spans = [];
-  for (const item of flight) {
-    if (item.kind !== 'speech') continue;
-    const open = spans.at(-1);
-    if (item.on) spans.push({ start: item.at, end: now });
-    else if (open) open.end = item.at;
-  }
-  return spans;
+	/** @type {{ start: number, end: number }[]} */
+	const spans = [];
+	for (const item of flight) {
+		if (item.kind !== 'speech') continue;
+		const open = spans.at(-1);
+		if (item.on) spans.push({ start: item.at, end: now });
+		else if (open) open.end = item.at;
+	}
+	return spans;
 }
 
 /** The reply's sound, in stretches of one loudness. @param {FlightItem[]} mine @param {number} now */
 function soundSpans(mine, now) {
-  /** @type {{ start: number, end: number, what: string }[]} */
-  const spans = [];
-  for (const item of mine) {
-    if (item.kind !== 'reply' || item.what === 'asked') continue;
-    const open = spans.at(-1);
-    if (open) open.end = item.at;
-    if (item.what !== 'cut' && item.what !== 'done') spans.push({ start: item.at, end: now, what: item.what });
-  }
-  return spans;
+	/** @type {{ start: number, end: number, what: string }[]} */
+	const spans = [];
+	for (const item of mine) {
+		if (item.kind !== 'reply' || item.what === 'asked') continue;
+		const open = spans.at(-1);
+		if (open) open.end = item.at;
+		if (item.what !== 'cut' && item.what !== 'done') spans.push({ start: item.at, end: now, what: item.what });
+	}
+	return spans;
 }

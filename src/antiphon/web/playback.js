@@ -2,95 +2,68 @@
 
 import { OUTPUT_RATE } from './protocol.js';
 
-/** Orders kept until the worklet is there: the audio context starts within a few frames of sound. */
+/** Orders kept until the worklet is there: it takes a few frames of sound. */
 const PENDING_MOST = 200;
 
-export class Playback {
-  /** @type {AudioContext | null} */
-  context = null;
-  /** @type {AnalyserNode | null} */
-  analyser = null;
-  /** @type {AudioWorkletNode | null} */
-  #node = null;
-  /** @type {any[]} */
-  #pending = [];
-  /** @type {Set<string>} replies that are begun and not over: late news of others is not believed */
-  #live = new Set();
-  #dropping = true;
-  /** Sound gathered before it starts, ms. */
-  store = 45;
+/** @type {MakePlayback} */
+export function playback(onPosition) {
+	let node = /** @type {AudioWorkletNode | undefined} */ (undefined);
+	const pending = /** @type {object[]} */ ([]);
+	const live = new Set(); // replies begun and not over: late news of others is not believed
+	const self = /** @type {Playback} */ ({ store: 45, wake, begin, add, set, flush });
 
-  /** @param {(reply: string, ms: number, done: boolean) => void} onPosition */
-  constructor(onPosition) {
-    this.onPosition = onPosition;
-  }
+	/** @param {object} order */
+	function tell(order) {
+		if (node) node.port.postMessage(order);
+		else if (pending.length < PENDING_MOST) pending.push(order);
+	}
 
-  /** Makes ready to sound. Call from a press or key: browsers start audio only then. */
-  wake() {
-    if (!this.context) void this.#build();
-    void this.context?.resume();
-  }
+	function wake() {
+		if (!self.context) void build();
+		void self.context?.resume();
+	}
 
-  async #build() {
-    const context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: 'interactive' });
-    this.context = context;
-    await context.audioWorklet.addModule(new URL('playback-worklet.js', import.meta.url).href);
-    this.#node = new AudioWorkletNode(context, 'playback', { numberOfInputs: 0, outputChannelCount: [1] });
-    this.#node.port.onmessage = ({ data }) => this.#told(data);
-    this.analyser = new AnalyserNode(context, { fftSize: 512, smoothingTimeConstant: 0.6 });
-    this.#node.connect(this.analyser).connect(context.destination);
-    for (const order of this.#pending.splice(0)) this.#node.port.postMessage(order);
-  }
+	async function build() {
+		const context = (self.context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: 'interactive' }));
+		await context.audioWorklet.addModule(new URL('playback-worklet.js', import.meta.url));
+		node = new AudioWorkletNode(context, 'playback', { numberOfInputs: 0, outputChannelCount: [1] });
+		node.port.onmessage = ({ data }) => told(data);
+		self.analyser = new AnalyserNode(context, { fftSize: 512, smoothingTimeConstant: 0.6 });
+		node.connect(self.analyser).connect(context.destination);
+		pending.splice(0).forEach(tell);
+	}
 
-  /** The way from the worklet to the ear, ms. */
-  get latency() {
-    return ((this.context?.outputLatency || this.context?.baseLatency) ?? 0) * 1000;
-  }
+	/** @type {Playback['begin']} */
+	function begin(reply, from_ms) {
+		if (live.has(reply)) flush(); // sent again after a reconnect
+		live.add(reply);
+		tell({ do: 'begin', reply, from_ms });
+	}
 
-  /** @param {string} reply @param {number} from_ms */
-  begin(reply, from_ms) {
-    if (this.#live.has(reply)) this.flush(); // sent again after a reconnect
-    this.#live.add(reply);
-    this.#dropping = false;
-    this.#order({ do: 'begin', reply, from_ms });
-  }
+	/** After a flush, until the next reply begins, sound is dropped. @param {ArrayBuffer} pcm */
+	function add(pcm) {
+		if (live.size) tell({ do: 'add', pcm });
+	}
 
-  /** @param {ArrayBuffer} pcm of the reply begun last */
-  add(pcm) {
-    if (!this.#dropping) this.#order({ do: 'add', pcm: pcm.slice(0, pcm.byteLength & ~1) });
-  }
+	/** @type {Playback['set']} */
+	function set(action, reply) {
+		tell({ do: action, reply });
+	}
 
-  /** @param {string} reply */
-  finish(reply) {
-    this.#order({ do: 'finish', reply });
-  }
+	function flush() {
+		live.clear();
+		tell({ do: 'flush' });
+	}
 
-  /** @param {'duck' | 'hold' | 'resume'} action */
-  set(action) {
-    this.#order({ do: action });
-  }
+	/** @type {(position: { reply: string, ms: number, done: boolean, store: number }) => void} */
+	function told({ reply, ms, done, store }) {
+		// From the worklet to the ear: 200 ms on some wireless headphones.
+		const latency = 1000 * (self.context?.outputLatency || self.context?.baseLatency || 0);
+		Object.assign(self, { store: store + latency });
+		if (!live.has(reply)) return;
+		if (done) setTimeout(() => live.delete(reply) && onPosition(reply, ms, true), latency);
+		else onPosition(reply, Math.max(0, ms - latency), false);
+	}
 
-  /** Silence now; what still comes of these replies is dropped. */
-  flush() {
-    this.#live.clear();
-    this.#dropping = true;
-    this.#order({ do: 'flush' });
-  }
-
-  /** @param {any} order */
-  #order(order) {
-    if (this.#node) this.#node.port.postMessage(order);
-    else if (this.#pending.length < PENDING_MOST) this.#pending.push(order);
-  }
-
-  /** @param {{ reply: string, ms: number, done: boolean, store: number }} position */
-  #told({ reply, ms, done, store }) {
-    this.store = store;
-    if (!this.#live.has(reply)) return;
-    if (!done) return this.onPosition(reply, Math.max(0, ms - this.latency), false);
-    // The worklet is through; the ear is not, by the latency (200 ms on some wireless headphones).
-    setTimeout(() => {
-      if (this.#live.delete(reply)) this.onPosition(reply, ms, true);
-    }, this.latency);
-  }
+	return self;
 }

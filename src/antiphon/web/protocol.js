@@ -1,61 +1,55 @@
 // antiphon.v1 as the page speaks it (docs/protocol.md): what is sent, and what may be believed. Pure.
 
 /** Hz of the sound sent and asked for: what recognisers hear, and what the voices are made in. */
-export const INPUT_RATE = 16_000;
-export const OUTPUT_RATE = 24_000;
+export const [INPUT_RATE, OUTPUT_RATE] = [16_000, 24_000];
 
-/** Where the socket is, beside the page itself. @param {string} page its address */
+/** Where the socket is, beside the page itself. @type {(page: string) => string} */
 export function socketAddress(page) {
-  const url = new URL('ws/voice', page);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  url.search = url.hash = '';
-  return url.href;
+	const url = new URL('ws/voice', page);
+	url.protocol = url.protocol.replace('http', 'ws');
+	return url.href;
 }
 
-/** @param {string | null} ticket */
-export const subprotocols = (ticket) => (ticket ? ['antiphon.v1', `ticket.${ticket}`] : ['antiphon.v1']);
+/** @type {(ticket: string | null) => string[]} */
+export const subprotocols = (ticket) => ['antiphon.v1', ...(ticket ? [`ticket.${ticket}`] : [])];
 
-/** @param {Preferences} wishes @param {State['session']} session the one to take up again, if any */
-export const startMessage = (wishes, session) => ({
-  type: 'start',
-  input_rate: INPUT_RATE,
-  output_rate: OUTPUT_RATE,
-  language: wishes.language,
-  voice: wishes.voice,
-  instructions: wishes.instructions,
-  mode: wishes.mode,
-  speed: wishes.speed,
-  timeline: true,
-  resume: session?.token ? { session_id: session.id, token: session.token, last_seq: session.seq } : null,
+/** The first message; `session` is the one to take up again, if any.
+ * @type {(wishes: Preferences, session: State['session']) => { type: string } & Record<string, unknown>} */
+export const startMessage = ({ language, voice, instructions, mode, speed }, session) => ({
+	type: 'start',
+	...{ input_rate: INPUT_RATE, output_rate: OUTPUT_RATE, language, voice, instructions, mode, speed, timeline: true },
+	resume: session?.token ? { session_id: session.id, token: session.token, last_seq: session.seq } : null,
 });
 
-/** What must be there, and of which type, for a message to be acted on. @type {Record<string, Record<string, string>>} */
+/** What must be there for a message to be acted on: strings, numbers, booleans. @type {Record<string, string[][]>} */
 const NEEDS = {
-  session: { session_id: 'string', epoch: 'number', resumed: 'boolean' },
-  speech_started: { at_ms: 'number' },
-  speech_stopped: { at_ms: 'number' },
-  transcript: { turn_id: 'string', text: 'string', final: 'boolean' },
-  response_started: { reply_id: 'string' },
-  response_text: { reply_id: 'string', text: 'string' },
-  audio_started: { reply_id: 'string' },
-  audio_done: { reply_id: 'string', total_ms: 'number' },
-  playback: { reply_id: 'string', action: 'string' },
-  interrupted: { reply_id: 'string', heard_text: 'string' },
-  response_done: { reply_id: 'string', text: 'string', latency_ms: 'object' },
-  decision: { at_ms: 'number', kind: 'string', reason: 'string' },
-  notice: { message: 'string' },
-  going_away: { reconnect_in_ms: 'number' },
-  error: { code: 'string', message: 'string' },
-  pong: {},
+	session: [['session_id'], ['epoch'], ['resumed']],
+	speech_started: [[], ['at_ms']],
+	speech_stopped: [[], ['at_ms']],
+	transcript: [['turn_id', 'text'], [], ['final']],
+	response_started: [['reply_id']],
+	response_text: [['reply_id', 'text']],
+	audio_started: [['reply_id']],
+	audio_done: [['reply_id'], ['total_ms']],
+	playback: [['reply_id', 'action']],
+	interrupted: [['reply_id', 'heard_text']],
+	response_done: [['reply_id', 'text'], [], [], ['latency_ms']],
+	decision: [['kind', 'reason'], ['at_ms']],
+	notice: [['message']],
+	going_away: [[], ['reconnect_in_ms']],
+	error: [['code', 'message']],
+	pong: [],
 };
+const KINDS = ['string', 'number', 'boolean', 'object'];
 
-/** @param {string} text @returns {ServerMessage | null} null for what this page does not know */
+/** Null for what this page does not know. @type {(text: string) => ServerMessage | null} */
 export function readMessage(text) {
-  try {
-    const message = JSON.parse(text);
-    const needs = Object.hasOwn(NEEDS, message?.type) ? Object.entries(NEEDS[message.type]) : null;
-    return needs?.every(([name, kind]) => message[name] !== null && typeof message[name] === kind) ? message : null;
-  } catch {
-    return null;
-  }
+	try {
+		const message = JSON.parse(text);
+		const needs = Object.hasOwn(NEEDS, message?.type) && NEEDS[message.type];
+		const fits = needs && needs.every((names, i) => names.every((name) => message[name] !== null && typeof message[name] === KINDS[i]));
+		return fits ? message : null;
+	} catch {
+		return null;
+	}
 }

@@ -83,7 +83,7 @@ type ServerMessage = { seq?: number } & (
       text: string;
       latency_ms: Record<string, number>;
       stages?: Stage[];
-      usage?: Record<string, unknown>;
+      usage?: { cost_usd?: number | null };
       interrupted?: boolean;
       error?: string;
     }
@@ -115,7 +115,7 @@ interface Latency {
   latency_ms: Record<string, number>;
   rtt_ms: number;
   buffer_ms: number;
-  cost_usd: number | null;
+  usage: { cost_usd?: number | null } | undefined;
 }
 
 /** An entry of the flight recorder as the page keeps it. */
@@ -177,30 +177,144 @@ type PageEvent =
 
 /** What the shell is to do. */
 type Command =
-  | { do: 'connect' | 'disconnect' | 'flush' }
+  | { do: 'connect' }
+  | { do: 'disconnect' }
+  | { do: 'flush' }
   | { do: 'microphone'; on: boolean }
   | { do: 'send'; message: Record<string, unknown> & { type: string } }
-  | { do: 'voice'; action: 'duck' | 'hold' | 'resume' }
-  | { do: 'begin' | 'finish'; reply: string; from_ms: number }
+  | { do: 'voice'; action: 'duck' | 'hold' | 'resume' | 'finish'; reply: string }
+  | { do: 'begin'; reply: string; from_ms: number }
   | { do: 'after'; ms: number; event: PageEvent };
 
 /** What the page says about itself now. */
 interface Situation {
-  /** Names the look of the shape: see theme and views/shape.js. */
-  name:
-    | 'idle'
-    | 'waiting'
-    | 'listening'
-    | 'hearing'
-    | 'thinking'
-    | 'speaking'
-    | 'interrupted'
-    | 'muted'
-    | 'trouble';
-  title: string;
-  hint: string;
-  /** What a press of the shape does: its accessible name. */
-  action: string;
+  /** The sentence: `say-…` in index.html, which also tells how the shape looks and what a press of it does. */
+  say: string;
+  /** The figures and reasons in it. */
+  facts: Record<string, string>;
   /** How far the models are, 0-1, while they load. */
-  progress?: number;
+  progress: number | undefined;
 }
+
+// ---- how the state changes ----------------------------------------------------------------------------------
+
+type Do = (command: Command) => unknown;
+/** The member of a union whose `type` is, or includes, T. */
+type Of<U, T> = U extends { type: infer K } ? (T extends K ? U & { type: T } : never) : never;
+type Told = Of<PageEvent, 'message'>;
+type Steps = { [T in PageEvent['type']]: (s: State, event: Of<PageEvent, T>, run: Do) => State };
+type Sayings = { [T in ServerMessage['type']]: (s: State, message: Of<ServerMessage, T>, event: Told, run: Do) => State };
+type SoundItem = Extract<FlightItem, { kind: 'reply' }>['what'];
+
+/** conversation.js: the words on the page. */
+interface Words {
+  /** A typed turn, shown at once; the server names it later. */
+  typed(entries: Entry[], text: string): Entry[];
+  /** A quiet line of the page's own. */
+  noted(entries: Entry[], text: string): Entry[];
+  /** What the server heard, interim or final. */
+  transcribed(entries: Entry[], heard: { turn_id: string; text: string; final: boolean }): Entry[];
+  /** The next piece of a reply's text. */
+  written(entries: Entry[], key: string, text: string): Entry[];
+  /** The reply has a voice. */
+  voiced(entries: Entry[], key: string): Entry[];
+  /** How far a reply has been heard: ms of its sound, at so many characters a ms. */
+  spokenTo(entries: Entry[], key: string, ms: number, done: boolean, pace: number): Entry[];
+  /** The end of the word that lies at `at` characters. */
+  wordEnd(text: string, at: number): number;
+  /** The reply was cut off where `heard` ends. */
+  cutOff(entries: Entry[], key: string, heard: string): Entry[];
+  /** Where `heard` ends in `text`, in characters. */
+  heardEnd(text: string, heard: string): number;
+  /** The reply is over; `whole` is its text, if none came piece by piece. */
+  finished(entries: Entry[], key: string, whole: string, latency: Latency): Entry[];
+  /** The conversation as plain text, for copying and saving. */
+  asText(entries: Entry[]): string;
+}
+
+/** Who is told what comes over the socket. */
+interface Hearer {
+  opened(): void;
+  message(message: ServerMessage): void;
+  audio(pcm: ArrayBuffer): void;
+  closed(code: number): void;
+}
+
+/** app.js: how each command is carried out. */
+type Orders = { [T in Command['do']]: (command: Extract<Command, { do: T }>) => unknown };
+
+/** room.js: what the check found. */
+interface Verdict {
+  /** dBFS of the quiet room. */
+  noise: number;
+  /** dB of the speakers' tones above it, in the microphone. */
+  bleed: number;
+  mode: Mode;
+  /** `verdict-…` in index.html. */
+  say: 'dead' | 'bleeds' | 'loud' | 'good';
+}
+
+// ---- the parts that app.js wires together -------------------------------------------------------------------
+
+interface Connection {
+  /** Milliseconds there and back. */
+  readonly rtt: number;
+  open(address: string, protocols: string[]): void;
+  /** Leaves without a word to the hearer. */
+  close(): void;
+  send(message: { type: string }): unknown;
+  /** Whether it left: on a slow line, sound is dropped. */
+  sendAudio(pcm: ArrayBuffer): boolean;
+}
+type MakeConnection = (hearer: Hearer) => Connection;
+
+interface Microphone {
+  /** Opens it, anew if it is open; true if it still is in the end. Throws what `faultOf` reads. */
+  open(wishes: { microphone: string; processing: boolean }): Promise<true | void>;
+  close(): void;
+}
+type MakeMicrophone = (onFrame: (pcm: ArrayBuffer, level: number) => void, onLost: (fault: MicFault) => void) => Microphone;
+
+interface Playback {
+  context?: AudioContext;
+  analyser?: AnalyserNode;
+  /** From the wire to the ear: the sound gathered before it starts, and the device's own delay, ms. */
+  readonly store: number;
+  /** Makes ready to sound. Call from a press or a key: browsers start audio only then. */
+  wake(): void;
+  /** `from_ms`: where in the reply its sound begins. */
+  begin(reply: string, from_ms: number): void;
+  /** Sound of the reply begun last. */
+  add(pcm: ArrayBuffer): void;
+  /** `finish`: all sound of the reply has come. */
+  set(action: 'duck' | 'hold' | 'resume' | 'finish', reply?: string): void;
+  /** Silence now. */
+  flush(): void;
+}
+type MakePlayback = (onPosition: (reply: string, ms: number, done: boolean) => void) => Playback;
+
+interface Shape {
+  /** Takes the colours from the style sheet anew. */
+  recolour(): void;
+  /** `data-look` of the sentence that holds. */
+  show(look: string): void;
+}
+/** Levels 0-1; the voice in four bands, low to high. */
+type MakeShape = (canvas: HTMLCanvasElement, levels: () => { mic: number; voice: number[] }) => Shape;
+
+/** `frame` scrolls; `explain` fills in what an answer took. */
+type MakeList = (
+  frame: HTMLElement,
+  list: HTMLElement,
+  explain: (entry: Entry, place: HTMLElement) => void,
+) => (entries: Entry[]) => void;
+
+interface Drawer {
+  listMicrophones(): Promise<void>;
+  setMode(mode: Mode): void;
+  /** What this server offers; a choice that is no longer there goes back to the server's. */
+  offer(options: Options): Partial<Preferences>;
+  /** Root mean square of the microphone, 0-1. */
+  meter(level: number): void;
+}
+type MakeDrawer = (chosen: Preferences, onChange: (changed: Partial<Preferences>) => void) => Drawer;

@@ -1,89 +1,68 @@
-// Settings and keys: dialogs of the document, bound to the preferences.
+// Settings: the drawer, bound to the preferences. And how dialogs open.
 
 import { microphones } from '../microphone.js';
 
-/** @param {string} id */
-const dialog = (id) => /** @type {HTMLDialogElement} */ (document.getElementById(id));
+/** Everything in the document that has an id. @type {Record<string, any>} */
+export const page = Object.fromEntries([...document.querySelectorAll('[id]')].map((element) => [element.id, element]));
 
-/** Opens a dialog; a press beside it closes it. @param {string} id */
-export function open(id) {
-  const panel = dialog(id);
-  if (panel.open) return;
-  panel.showModal();
-  panel.onclick = (event) => event.target === panel && panel.close();
+/** A press beside it closes it. @param {HTMLDialogElement} dialog */
+export function open(dialog) {
+	if (dialog.open) return;
+	dialog.showModal();
+	dialog.onclick = ({ target }) => target === dialog && dialog.close();
 }
 
-/** The first option stays: the usual choice. @param {HTMLSelectElement} select @param {string[][]} choices value, name
- * @param {string} chosen @returns {string} what is chosen now */
+/** Fills in the choices (value, name) after the usual one; what is chosen now.
+ * @type {(select: HTMLSelectElement, choices: string[][], chosen: string) => string} */
 function fill(select, choices, chosen) {
-  select.replaceChildren(select.options[0], ...choices.map(([value, name]) => new Option(name, value)));
-  select.value = choices.some(([value]) => value === chosen) ? chosen : '';
-  return select.value;
+	select.replaceChildren(select.options[0], ...choices.map(([value, name]) => new Option(name, value)));
+	select.value = choices.some(([value]) => value === chosen) ? chosen : '';
+	return select.value;
 }
 
-export class Drawer {
-  /** @param {Preferences} preferences @param {(changed: Partial<Preferences>) => void} onChange */
-  constructor(preferences, onChange) {
-    this.preferences = preferences;
-    this.form = /** @type {HTMLFormElement} */ (dialog('settings').querySelector('form'));
-    this.level = /** @type {HTMLElement} */ (document.getElementById('level'));
-    for (const [name, value] of Object.entries(preferences)) {
-      const field = this.form.elements.namedItem(name);
-      if (field instanceof HTMLInputElement && field.type === 'checkbox') field.checked = value;
-      else if (field && value !== null) /** @type {HTMLInputElement | RadioNodeList} */ (field).value = String(value);
-    }
-    this.#pace();
-    this.form.addEventListener('input', () => this.#pace());
-    this.form.addEventListener('change', ({ target }) => {
-      const { name, type, value, checked } = /** @type {HTMLInputElement} */ (target);
-      onChange({ [name]: type === 'checkbox' ? checked : name === 'speed' ? Number(value) : value });
-    });
-    navigator.mediaDevices?.addEventListener('devicechange', () => void this.listMicrophones());
-  }
+/** @type {MakeDrawer} */
+export function drawer(chosen, onChange) {
+	const fields = page.settings.querySelector('form').elements;
+	const showPace = () => (page.pace.textContent = `${Number(fields.speed.value).toFixed(1)}×`);
 
-  #pace() {
-    const { value } = /** @type {HTMLInputElement} */ (this.form.elements.namedItem('speed'));
-    /** @type {HTMLElement} */ (document.getElementById('speed-now')).textContent = `${Number(value).toFixed(1)}×`;
-  }
+	for (const [name, value] of Object.entries(chosen)) {
+		if (typeof value !== 'boolean') fields[name].value = value ?? 1;
+		else if (fields[name]) fields[name].checked = value;
+	}
+	showPace();
+	page.settings.oninput = showPace;
+	page.settings.onchange = (/** @type {any} */ { target: { name, type, value, checked } }) =>
+		onChange({ [name]: type === 'checkbox' ? checked : type === 'range' ? Number(value) : value });
 
-  /** @param {string} name */
-  #select(name) {
-    return /** @type {HTMLSelectElement} */ (this.form.elements.namedItem(name));
-  }
+	async function listMicrophones() {
+		const found = (await microphones()).map(({ deviceId, label }, i) => [deviceId, label || `Microphone ${i + 1}`]);
+		fill(fields.microphone, found, chosen.microphone);
+	}
+	navigator.mediaDevices?.addEventListener('devicechange', listMicrophones);
 
-  /** @param {Mode} mode */
-  setMode(mode) {
-    /** @type {RadioNodeList} */ (this.form.elements.namedItem('mode')).value = mode;
-  }
-
-  async listMicrophones() {
-    const found = await microphones();
-    fill(this.#select('microphone'), found.map((device, i) => [device.deviceId, device.label || `Microphone ${i + 1}`]), this.preferences.microphone);
-  }
-
-  /** What this server offers. What was chosen and is no longer there goes back to the server's choice.
-   * @param {Options} options @returns {Partial<Preferences>} what had to change */
-  offer({ voices, languages, default_voice, default_language, default_speed, instructions_max }) {
-    const { voice, language, speed } = this.preferences;
-    const names = new Intl.DisplayNames(undefined, { type: 'language', fallback: 'code' });
-    /** @param {string} code */
-    const named = (code) => (code === 'auto' ? 'Whatever you speak' : (names.of(code) ?? code));
-    const usual = voices.find(({ id }) => id === default_voice);
-    if (usual) this.#select('voice').options[0].text = `${usual.name} (the usual one)`;
-    this.#select('language').options[0].text = `${named(default_language)} (as usual)`;
-    const voiceNames = voices.filter((other) => other !== usual).map(({ id, name, language: code }) => [id, code ? `${name} · ${named(code)}` : name]);
-    const languageNames = languages.filter((code) => code !== default_language).map((code) => [code, named(code)]);
-    /** @type {HTMLTextAreaElement} */ (this.form.elements.namedItem('instructions')).maxLength = instructions_max;
-    /** @type {HTMLInputElement} */ (this.form.elements.namedItem('speed')).value = String(speed ?? default_speed);
-    this.#pace();
-    return { voice: fill(this.#select('voice'), voiceNames, voice), language: fill(this.#select('language'), languageNames, language) };
-  }
-
-  /** @param {number} level root mean square, 0-1: shown on a scale from -60 dBFS to 0 */
-  meter(level) {
-    if (!dialog('settings').open) return;
-    const share = Math.max(0, 1 + Math.log10(level || 1e-6) / 3);
-    this.level.style.setProperty('--level', share.toFixed(2));
-    this.level.ariaValueNow = String(Math.round(share * 100));
-  }
+	return {
+		listMicrophones,
+		setMode: (mode) => (fields.mode.value = mode),
+		offer({ voices, languages, default_voice, default_language, default_speed, instructions_max }) {
+			const names = new Intl.DisplayNames(undefined, { type: 'language' });
+			/** @param {string} code */
+			const named = (code) => (code === 'auto' ? 'Whatever you speak' : `${names.of(code)}`);
+			const usual = voices.find(({ id }) => id === default_voice);
+			fields.voice.options[0].text = `${usual?.name ?? 'The usual one'} (as usual)`;
+			fields.language.options[0].text = `${named(default_language)} (as usual)`;
+			fields.instructions.maxLength = instructions_max;
+			fields.speed.value = chosen.speed ?? default_speed;
+			showPace();
+			const others = voices.filter((voice) => voice !== usual);
+			const spoken = others.map(({ id, name, language }) => [id, language ? `${name} · ${named(language)}` : name]);
+			const understood = languages.filter((code) => code !== default_language).map((code) => [code, named(code)]);
+			return { voice: fill(fields.voice, spoken, chosen.voice), language: fill(fields.language, understood, chosen.language) };
+		},
+		// On a scale from -60 dBFS to 0.
+		meter(level) {
+			if (!page.settings.open) return;
+			const share = Math.max(0, 1 + Math.log10(level || 1e-6) / 3);
+			page.level.value = share;
+		},
+	};
 }

@@ -1,88 +1,57 @@
 // The conversation on the page: one list item an entry, changed only where the words changed, newest in view.
 
-/** This near to the end of the list counts as being there, px. */
+/** This near to its end counts as being there, px. */
 const NEAR = 60;
+const WHO = { you: 'You: ', reply: 'Antiphon: ', note: '' };
 
-/** @typedef {{ entry: Entry, item: HTMLLIElement, parts: HTMLElement[] }} Shown */
+/** @type {(tag: string, className: string, textContent?: string) => HTMLElement} */
+const made = (tag, className, textContent = '') => Object.assign(document.createElement(tag), { className, textContent });
 
-export class Words {
-  /** @type {Map<string, Shown>} */
-  #shown = new Map();
+/** @type {MakeList} */
+export function wordList(frame, list, explain) {
+	const shown = /** @type {Map<string, { entry?: Entry, item: HTMLElement, parts: HTMLElement[] }>} */ (new Map());
 
-  /**
-   * @param {HTMLElement} frame what scrolls @param {HTMLElement} list
-   * @param {(entry: Entry, place: HTMLElement) => void} explain fills in what an answer took
-   */
-  constructor(frame, list, explain) {
-    this.frame = frame;
-    this.list = list;
-    this.explain = explain;
-  }
+	/** @param {Entry} entry */
+	function put(entry) {
+		const { key, who, text, final, cut, spoken, latency } = entry;
+		const at = shown.get(key) ?? { item: made('li', ''), parts: [made('span', 'said'), made('span', 'unseen'), made('span', 'rest')] };
+		const { item, parts } = at;
+		if (at.entry === entry) return;
+		if (!at.entry) {
+			item.append(made('span', 'unseen', WHO[who]), ...parts);
+			list.append(item);
+			shown.set(key, at);
+		}
+		at.entry = entry;
+		const split = who === 'reply' ? spoken : text.length;
+		item.className = `entry ${who}${final ? '' : ' interim'}${cut === null ? '' : ' cut'}`;
+		const texts = [text.slice(0, split), cut === null ? '' : ' (interrupted here)', text.slice(split)];
+		parts.forEach((part, i) => (part.textContent = texts[i]));
+		if (latency?.latency_ms.first_sound && !item.querySelector('.took')) item.append(made('br', ''), took(entry, latency));
+	}
 
-  /** @param {Entry[]} entries */
-  show(entries) {
-    const { frame } = this;
-    const following = frame.scrollHeight - frame.scrollTop - frame.clientHeight < NEAR;
-    const keys = new Set(entries.map((entry) => entry.key));
-    for (const [key, { item }] of this.#shown) {
-      if (keys.has(key)) continue;
-      item.remove();
-      this.#shown.delete(key);
-    }
-    for (const entry of entries) this.#put(entry);
-    if (following) frame.scrollTop = frame.scrollHeight;
-  }
+	/** The small line under an answer that opens what it took. @type {(entry: Entry, latency: Latency) => HTMLElement} */
+	function took(entry, { latency_ms, rtt_ms, buffer_ms }) {
+		const seconds = ((latency_ms.first_sound + rtt_ms + buffer_ms) / 1000).toFixed(2);
+		const button = made('button', 'took', `${seconds} s`);
+		button.ariaLabel = `First sound after ${seconds} seconds: how it came about`;
+		button.ariaExpanded = 'false';
+		button.onclick = () => {
+			const open = button.ariaExpanded !== 'true';
+			button.ariaExpanded = String(open);
+			if (!open) return button.nextElementSibling?.remove();
+			const place = made('div', 'took-how');
+			button.after(place);
+			explain(entry, place);
+		};
+		return button;
+	}
 
-  /** @param {Entry} entry */
-  #put(entry) {
-    const shown = this.#shown.get(entry.key) ?? this.#add(entry);
-    if (shown.entry === entry && shown.item.isConnected) return;
-    if (!shown.item.isConnected) this.list.append(shown.item);
-    shown.entry = entry;
-    const { item, parts: [said, rest, mark] } = shown;
-    item.className = `entry ${entry.who}${entry.final ? '' : ' interim'}${entry.cut === null ? '' : ' cut'}`;
-    const at = entry.who === 'reply' ? entry.spoken : entry.text.length;
-    said.textContent = entry.text.slice(0, at);
-    rest.textContent = entry.text.slice(at);
-    mark.textContent = entry.cut === null ? '' : ' (interrupted here)';
-    if (entry.latency && !item.querySelector('.took')) this.#time(shown);
-  }
-
-  /** @param {Entry} entry @returns {Shown} */
-  #add(entry) {
-    const item = document.createElement('li');
-    const [who, said, mark, rest] = ['unseen', 'said', 'unseen', 'rest'].map((name) => {
-      const span = document.createElement('span');
-      span.className = name;
-      return span;
-    });
-    who.textContent = { you: 'You: ', reply: 'Antiphon: ', note: '' }[entry.who];
-    item.append(who, said, mark, rest);
-    const shown = { entry: { ...entry, text: '' }, item, parts: [said, rest, mark] };
-    this.#shown.set(entry.key, shown);
-    return shown;
-  }
-
-  /** The small line under an answer that opens what it took. @param {Shown} shown */
-  #time(shown) {
-    const { latency } = shown.entry;
-    if (!latency?.latency_ms.first_sound) return;
-    const seconds = ((latency.latency_ms.first_sound + latency.rtt_ms + latency.buffer_ms) / 1000).toFixed(2);
-    const button = document.createElement('button');
-    button.className = 'took';
-    button.type = 'button';
-    button.textContent = `${seconds} s`;
-    button.ariaLabel = `First sound after ${seconds} seconds: how it came about`;
-    button.ariaExpanded = 'false';
-    button.onclick = () => {
-      const open = button.ariaExpanded !== 'true';
-      button.ariaExpanded = String(open);
-      if (!open) return void button.nextElementSibling?.remove();
-      const place = document.createElement('div');
-      place.className = 'took-how';
-      button.after(place);
-      this.explain(shown.entry, place);
-    };
-    shown.item.append(document.createElement('br'), button);
-  }
+	return (entries) => {
+		const { scrollHeight, scrollTop, clientHeight } = frame;
+		const keys = new Set(entries.map(({ key }) => key));
+		for (const [key, { item }] of shown) if (!keys.has(key) && shown.delete(key)) item.remove();
+		entries.forEach(put);
+		if (scrollHeight - scrollTop - clientHeight < NEAR) frame.scrollTop = frame.scrollHeight;
+	};
 }
