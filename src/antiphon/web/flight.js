@@ -12,7 +12,7 @@ export function flightOf(flight, reply) {
 	const mine = flight.filter((item) => item.kind === 'reply' && item.reply === reply);
 	if (!mine.length) return null;
 	const first = flight.indexOf(mine[0]);
-	const before = flight.slice(0, first).findLast((item) => item.kind === 'reply' && (item.what === 'done' || item.what === 'cut'));
+	const before = flight.slice(0, first).findLast((item) => item.kind === 'reply' && ['cut', 'end', 'done'].includes(item.what));
 	const last = mine[mine.length - 1];
 	const spans = speechSpans(flight, last.at);
 	const began = spans.filter((span) => span.end > (before?.at ?? 0) && span.start <= mine[0].at).map((span) => span.start);
@@ -48,10 +48,12 @@ function soundSpans(mine, now) {
 	/** @type {{ start: number, end: number, what: string }[]} */
 	const spans = [];
 	for (const item of mine) {
-		if (item.kind !== 'reply' || item.what === 'asked') continue;
+		// The server is done when all is sent; the sound is over when it was heard or cut off.
+		if (item.kind !== 'reply' || item.what === 'asked' || item.what === 'done') continue;
 		const open = spans.at(-1);
 		if (open) open.end = item.at;
-		if (item.what !== 'cut' && item.what !== 'done') spans.push({ start: item.at, end: now, what: item.what });
+		if (item.what === 'cut' || item.what === 'end') break;
+		spans.push({ start: item.at, end: now, what: item.what });
 	}
 	return spans;
 }

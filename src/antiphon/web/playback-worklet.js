@@ -68,8 +68,9 @@ export class Playout {
 				this.replies.shift();
 				this.#turn();
 			}
-			// With nothing to play, what was there last dies away within 2 ms: a step would click.
-			this.last = typeof sample === 'number' ? (sample / 32_768) * this.gain : this.last * 0.9;
+			// With nothing to play, what was there last dies away within 4 ms: a step would click.
+			if (typeof sample === 'number') this.last = (sample / 32_768) * this.gain;
+			else this.last = Math.abs(this.last) > 1e-5 ? this.last * 0.9 : 0;
 			out[i] = this.last;
 		}
 		return over;
@@ -93,7 +94,10 @@ export class Playout {
 		this.offset += 1;
 		this.heard += 1;
 		reply.queued -= 1;
-		if (this.offset === chunk.length) this.offset = reply.chunks.shift() ? 0 : 0;
+		if (this.offset === chunk.length) {
+			this.offset = 0;
+			reply.chunks.shift();
+		}
 		return sample;
 	}
 

@@ -145,7 +145,7 @@ const on = {
 	sound(s, { reply: id, ms, at, done }) {
 		const next = { ...s, entries: words.spokenTo(s.entries, id, ms, done, s.pace) };
 		if (s.reply?.id !== id) return next;
-		if (done) return { ...next, reply: null, thinking: false };
+		if (done) return { ...marked(next, id, at, 'end'), reply: null, thinking: false };
 		if (s.reply.sounding) return next;
 		return { ...marked(next, id, at, 'sound'), thinking: false, reply: { ...s.reply, sounding: true } };
 	},

@@ -123,7 +123,7 @@ type FlightItem =
   | { kind: 'speech'; at: number; on: boolean }
   | { kind: 'words'; at: number; text: string; final: boolean }
   | { kind: 'decision'; at: number; name: string; reason: string; details: Record<string, unknown> }
-  | { kind: 'reply'; at: number; reply: string; what: 'asked' | 'sound' | 'duck' | 'hold' | 'resume' | 'cut' | 'done' };
+  | { kind: 'reply'; at: number; reply: string; what: 'asked' | 'sound' | 'duck' | 'hold' | 'resume' | 'cut' | 'end' | 'done' };
 
 type Phase = 'idle' | 'loading' | 'connecting' | 'open' | 'reconnecting' | 'busy' | 'failed';
 

@@ -6,8 +6,9 @@ import { made } from './waterfall.js';
 
 /** Pixels: the lanes' names, and the lanes from top to bottom. */
 const LEFT = 62;
-const LANES = { wave: 34, words: 78, decisions: 106, reply: 134, axis: 160 };
-const HEIGHT = 172;
+const LANES = { wave: 34, words: 78, reply: 104, decisions: 132 };
+/** Of a decision's mark; marks that would touch stand below each other. */
+const MARK = 18;
 
 /** @param {string} tag @param {Record<string, string | number>} attributes @param {string} [text] */
 function drawn(tag, attributes, text = '') {
@@ -26,12 +27,14 @@ export function timeline(flight, reply, sound, width) {
 	if (!cut) return null;
 	/** @param {number} ms */
 	const x = (ms) => LEFT + ((ms - cut.start) / (cut.end - cut.start)) * (width - LEFT - 4);
-	const picture = drawn('svg', { class: 'timeline', viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img' });
+	const rows = rowsOf(cut.decisions.map(({ at }) => x(at)));
+	const bottom = LANES.decisions + MARK * Math.max(0, ...rows) + 14;
+	const picture = drawn('svg', { class: 'timeline', viewBox: `0 0 ${width} ${bottom + 16}`, role: 'img' });
 	picture.ariaLabel = `Timeline of ${((cut.end - cut.start) / 1000).toFixed(1)} seconds; the decisions are listed below.`;
-	picture.append(...axis(cut.start, cut.end, x), ...names(), ...wave(cut, sound, x), ...words(cut.words, x, width), ...voice(cut, x));
+	picture.append(...axis(cut.start, cut.end, x, bottom), ...names(), ...wave(cut, sound, x), ...words(cut.words, x, width), ...voice(cut, x));
 	cut.decisions.forEach((decision, i) => {
-		picture.append(drawn('circle', { class: 'mark', cx: x(decision.at), cy: LANES.decisions, r: 8 }),
-			drawn('text', { x: x(decision.at), y: LANES.decisions + 3.5 }, String(i + 1)));
+		const [at, y] = [x(decision.at), LANES.decisions + MARK * rows[i]];
+		picture.append(drawn('circle', { class: 'mark', cx: at, cy: y, r: MARK / 2 - 1 }), drawn('text', { x: at, y: y + 3.5 }, String(i + 1)));
 	});
 	return made('section', '', made('h3', '', 'Why it answered then'), picture, list(cut.decisions, cut.start));
 }
@@ -42,14 +45,25 @@ const names = () =>
 	Object.entries({ wave: 'You', words: 'Words', decisions: 'Decisions', reply: 'Antiphon' }).map(([lane, name]) =>
 		drawn('text', { class: 'name', x: 0, y: /** @type {Record<string, number>} */ (LANES)[lane] + 4 }, name));
 
-/** @param {number} start @param {number} end @param {Scale} x */
-function axis(start, end, x) {
+/** The first row in which each mark has room. @param {number[]} places px, left to right */
+function rowsOf(places) {
+	const ends = /** @type {number[]} */ ([]);
+	return places.map((at) => {
+		const free = ends.findIndex((end) => end <= at);
+		const row = free < 0 ? ends.length : free;
+		ends[row] = at + MARK;
+		return row;
+	});
+}
+
+/** @param {number} start @param {number} end @param {Scale} x @param {number} bottom */
+function axis(start, end, x, bottom) {
 	const step = [250, 500, 1000, 2000, 5000].find((ms) => (end - start) / ms <= 8) ?? 10_000;
 	const ticks = [];
 	for (let ms = 0; start + ms <= end; ms += step) {
 		const at = x(start + ms);
-		ticks.push(drawn('line', { class: 'grid', x1: at, x2: at, y1: 8, y2: LANES.axis - 8 }));
-		ticks.push(drawn('text', { x: at, y: LANES.axis + 6, 'text-anchor': ms ? 'middle' : 'start' }, `${ms / 1000} s`));
+		ticks.push(drawn('line', { class: 'grid', x1: at, x2: at, y1: 8, y2: bottom - 4 }));
+		ticks.push(drawn('text', { x: at, y: bottom + 11, 'text-anchor': ms ? 'middle' : 'start' }, `${ms / 1000} s`));
 	}
 	return ticks;
 }
