@@ -13,7 +13,7 @@ from antiphon.providers.scripted import (
     by_phrase,
 )
 
-REPLIES = by_phrase({"capital of France": "It is Paris.", "Spain": "It is Madrid."})
+REPLIES = by_phrase({"Spain": "It is Madrid.", "capital of France": "It is Paris."})
 
 
 async def test_a_failure_that_passes_is_not_noticed() -> None:

@@ -400,6 +400,7 @@ class Conversation:
             config=self.config,
             publish=self._publish,
             sounding=self._reply_sounds,
+            metered=self._metered,
         )
         self._reply = reply
         self._user_text = command.text
@@ -423,7 +424,9 @@ class Conversation:
             saying.cancel()
         if reply is not self._reply:
             return
+        self._reply = None
         if reply.released:
+            self._remember(reply, heard=reply.text, interrupted=False)
             self._reply_done(reply, heard=reply.text, interrupted=False)
         self._tell(t.ReplyOver(reply=reply.order.reply_id, at=self._now()))
 
@@ -434,15 +437,16 @@ class Conversation:
             if reply.spoken and reply is self._reply:
                 self._tell(t.Speaking(reply=reply.order.reply_id, text=reply.saying(), at=self._now()))
 
+    def _remember(self, reply: Reply, *, heard: str, interrupted: bool) -> None:
+        """The history keeps what was heard; an apology is not part of the conversation."""
+        if reply.written and heard.strip():
+            self.history.add_assistant(heard, interrupted=interrupted)
+
     def _reply_done(self, reply: Reply, *, heard: str, interrupted: bool) -> None:
-        self._reply = None
+        """Tell the client, when all of the reply's calls have ended and can be counted."""
         if reply.error is not None:
             error = reply.error
             self._publish(events.Failed(code=error.code, message=error.message, retryable=error.retryable))
-        if heard.strip() and not (reply.error is not None and not reply.text.strip()):
-            self.history.add_assistant(heard, interrupted=interrupted)
-        for call in reply.calls:
-            self._metered(call)
         calls, self._calls = tuple(self._calls), []
         self._publish(
             events.ReplyDone(
@@ -458,31 +462,30 @@ class Conversation:
         )
 
     def _discard_reply(self) -> None:
-        reply = self._end_reply_task()
-        if reply is not None:
-            for call in reply.calls:
-                self._metered(call)
+        self._reply = None
+        if self._reply_task is not None:
+            self._reply_task.cancel()
 
     def _cancel_reply(self, *, reopen: bool) -> None:
-        reply = self._end_reply_task()
-        if reply is None:
+        reply, self._reply = self._reply, None
+        if reply is None or self._reply_task is None:
             return
         heard = "" if reopen else reply.heard()
         if reopen:
             self.history.reopen(reply.order.turn_id)
+        else:
+            self._remember(reply, heard=heard, interrupted=True)
         self._publish(
             events.Interrupted(
                 reply_id=reply.order.reply_id, heard_ms=round(reply.heard_ms), heard_text=heard
             )
         )
-        self._reply_done(reply, heard=heard, interrupted=True)
+        self._reply_task.cancel()
+        self._group.create_task(self._finish_cancelled(reply, self._reply_task, heard))
 
-    def _end_reply_task(self) -> Reply | None:
-        reply, self._reply = self._reply, None
-        if self._reply_task is not None:
-            self._reply_task.cancel()
-            self._reply_task = None
-        return reply
+    async def _finish_cancelled(self, reply: Reply, task: asyncio.Task[None], heard: str) -> None:
+        await asyncio.wait([task])
+        self._reply_done(reply, heard=heard, interrupted=True)
 
     def _playback(self, action: str, reply_id: str) -> None:
         assert action in ("duck", "hold", "resume")

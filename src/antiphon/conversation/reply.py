@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Literal
 
 from antiphon.audio.resample import Resampler
 from antiphon.conversation import events
@@ -88,18 +89,21 @@ class Reply:
         config: ConversationConfig,
         publish: Callable[[events.Event], None],
         sounding: Callable[[Reply], None],
+        metered: Callable[[events.ProviderCall], None],
     ) -> None:
         self.order = order
         self.text = ""
         """All that was written."""
+        self.written = True
+        """False when the model wrote nothing and ``text`` is an apology."""
         self.error: ProviderError | None = None
-        self.calls: list[events.ProviderCall] = []
         self.playback = Playback()
         self.spoken: list[SpokenClause] = []
         self._providers = providers
         self._config = config
         self._publish = publish
         self._sounding = sounding
+        self._metered = metered
         self._released = asyncio.Event()
         self._going = asyncio.Event()
         self._going.set()
@@ -226,6 +230,7 @@ class Reply:
     async def _apologise(self) -> None:
         """Nothing was written: say so rather than be silent, but only to someone who waits for an answer."""
         await self._released.wait()
+        self.written = False
         text = apology(self.order.language)
         start = len(self.text)
         self.text += text
@@ -355,14 +360,9 @@ class Reply:
         else:
             self._held_back.append(event)
 
-    def _meter(self, kind: str, provider: str, usage: Usage, cancelled: bool) -> None:
-        assert kind in ("llm", "tts")
-        self.calls.append(
+    def _meter(self, kind: Literal["llm", "tts"], provider: str, usage: Usage, cancelled: bool) -> None:
+        self._metered(
             events.ProviderCall(
-                kind="llm" if kind == "llm" else "tts",
-                provider=provider,
-                usage=usage,
-                cancelled=cancelled,
-                speculative=not self.released,
+                kind=kind, provider=provider, usage=usage, cancelled=cancelled, speculative=not self.released
             )
         )
