@@ -1,4 +1,5 @@
-"""``antiphon models``, as typed: real pip, small wheels in a local folder, the shipped catalog where it shows."""
+"""``antiphon models``, as typed: real pip, small wheels in a local folder, the shipped catalog where it
+shows."""
 
 from __future__ import annotations
 

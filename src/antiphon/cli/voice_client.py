@@ -87,7 +87,8 @@ class VoiceClient:
 
     async def open(self) -> None:
         """Say ``start`` and wait for ``session``. Raises CallFailed or ProtocolError."""
-        await self._socket.send(encode(self._start))
+        with suppress(ConnectionClosed):  # whoever refuses us has said why before: that is read next
+            await self._socket.send(encode(self._start))
         while self.session is None:
             try:
                 message = self._read(await self._socket.recv())
@@ -125,7 +126,8 @@ class VoiceClient:
         """A typed turn."""
         self._exchange = exchange = Exchange()
         self._speech_end = asyncio.get_running_loop().create_future()
-        await self._socket.send(encode(client.Text(text=text)))
+        with suppress(ConnectionClosed):  # `_listen` learns of it too
+            await self._socket.send(encode(client.Text(text=text)))
         self._speech_end.set_result(self._now())
         exchange.unanswered = True
         return await self._wait_for_answer(exchange, 0.0)
