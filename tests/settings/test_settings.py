@@ -167,5 +167,5 @@ def test_every_setting_has_help_and_says_what_it_allows(name: str) -> None:
 
 def test_the_page_about_settings_is_up_to_date() -> None:
     page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
-    assert page == settings_page(), "run scripts/settings-page"
+    assert page == settings_page(), "run scripts/settings_page.py"
     assert all(f"`{environment_name(name)}`" in page for name in Settings.model_fields)

@@ -34,7 +34,7 @@ RUNTIMES: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "turn": (("onnxruntime", "local"),),
     "asr": (("ctranslate2", "local"), ("tokenizers", "local")),
     "llm": (("xllamacpp", "local"),),
-    "tts": (("onnxruntime", "local"),),
+    "tts": (("onnxruntime", "local"), ("piper", "voices")),
 }
 """Module → the extra that brings it, for each kind of embedded model."""
 
@@ -128,11 +128,12 @@ def runtime_findings(settings: Settings) -> Iterator[Finding]:
     }
     missing = sorted(module for module in needed if importlib.util.find_spec(module) is None)
     if missing:
+        extras = ",".join(sorted({needed[module] for module in missing}))
         yield Finding(
             about="runtimes",
             level="fail",
             text=f"not installed: {', '.join(missing)}",
-            advice="Install them: pip install 'antiphon[local]', or scripts/install local in a checkout.",
+            advice=f"Install them: pip install 'antiphon[{extras}]', or scripts/install local in a checkout.",
         )
     elif needed:
         yield Finding(about="runtimes", level="ok", text=", ".join(sorted(needed)))

@@ -156,7 +156,7 @@ def _default_text(field: str) -> str:
 
 _PAGE_HEAD = """# Settings
 
-<!-- Written by scripts/settings-page from src/antiphon/settings/definitions.py; do not edit. -->
+<!-- Written by scripts/settings_page.py from src/antiphon/settings/definitions.py; do not edit. -->
 
 A setting is read from, in this order, the first that has it winning:
 
