@@ -25,12 +25,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.plot import Bar, machine, percentile, print_table, write_bars, write_json
+from benchmarks.plot import Bar, describe, machine, percentile, table, write_bars, write_json, write_section
 
 from antiphon.cli.own_server import own_server
 
 ROOT = Path(__file__).resolve().parent.parent
 CALLERS = ROOT / "tests" / "speech" / "callers"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "pictures" / "embedded.svg"
+TITLE = "Embedded models: last word to first sound (median; tick: p95)"
 PROFILES = ("fast", "balanced")
 STAGES = ("capture", "asr", "decide", "llm", "clause", "tts", "hold", "engine")
 PARTS = ("until ASR", "ASR", "first token", "clause", "voice", "hold", "decision, engine, network")
@@ -141,8 +144,18 @@ def measure(profile: str, files: Sequence[Path], rounds: int) -> Measured:
 # ---- telling ---------------------------------------------------------------------------------------------
 
 
-def tell(results: Mapping[str, Measured]) -> None:
-    columns = ["", "p50", "p95", "answered", "not", "failed", "ready, s", "memory, MB"]
+def report(results: Mapping[str, Measured]) -> str:
+    """The tables and the figures, in Markdown."""
+    columns = [
+        "ms from last sample to first sound",
+        "p50",
+        "p95",
+        "answered",
+        "not",
+        "failed",
+        "ready, s",
+        "MB",
+    ]
     rows = [
         [
             profile,
@@ -156,14 +169,9 @@ def tell(results: Mapping[str, Measured]) -> None:
         ]
         for profile, one in results.items()
     ]
-    print_table("Embedded models: ms from the last sample of speech to the first sound", columns, rows)
     stages = [[profile, *(f"{one.stage(name):.0f}" for name in STAGES)] for profile, one in results.items()]
-    print_table("Median of each stage, ms", ["", *STAGES], stages)
-    for line in figures(results):
-        print(line)
-    for profile, one in results.items():
-        for error in one.errors:
-            print(f"failed: {profile}: {error}")
+    lines = "".join(f"- {line}\n" for line in figures(results))
+    return f"{table(columns, rows)}\n{table(['median of each stage, ms', *STAGES], stages)}\n{lines}"
 
 
 def figures(results: Mapping[str, Measured]) -> Iterator[str]:
@@ -174,6 +182,7 @@ def figures(results: Mapping[str, Measured]) -> Iterator[str]:
         if most_mb is not None:
             verdict = "met" if one.memory_mb <= most_mb else "missed"
             yield f"{profile}: {one.memory_mb:.0f} MB resident (at most {most_mb}): {verdict}"
+        yield from (f"failed: {profile}: {error}" for error in one.errors)
 
 
 def keep(results: Mapping[str, Measured], options: argparse.Namespace, where: Mapping[str, object]) -> None:
@@ -184,8 +193,16 @@ def keep(results: Mapping[str, Measured], options: argparse.Namespace, where: Ma
         for profile, one in results.items()
         if one.sounds_ms
     ]
-    if options.plot and bars:
-        write_bars(options.plot, "Embedded models: last word to first sound (median; tick: p95)", PARTS, bars)
+    if bars:
+        write_bars(options.out.with_suffix(".svg"), TITLE, PARTS, bars)
+    if bars and options.docs:
+        write_bars(PLOT, TITLE, PARTS, bars)
+        command = f"python benchmarks/embedded.py --rounds {options.rounds}"
+        write_section(
+            DOCUMENT,
+            "embedded",
+            f"![{TITLE}](pictures/{PLOT.name})\n\n{describe(where, command)}\n\n{report(results)}",
+        )
 
 
 def main() -> None:
@@ -195,14 +212,14 @@ def main() -> None:
     add("--profiles", nargs="+", choices=PROFILES, default=list(PROFILES))
     add("--rounds", type=int, default=3, help="times that every caller's turn is said (3)")
     add("--out", type=Path, default=ROOT / "benchmarks" / "out" / "embedded.json")
-    add("--plot", type=Path, help="write the plot here (docs/pictures/embedded.svg)")
+    add("--docs", action="store_true", help="put tables and plot into docs/ too")
     options = parser.parse_args()
     files = sorted(CALLERS.glob("q[0-9][0-9].wav"))
     where = machine()
     results = {profile: measure(profile, files, options.rounds) for profile in options.profiles}
-    tell(results)
+    print(report(results))
     keep(results, options, where)
-    print(f"written: {options.out}")
+    print(f"written: {options.out} and the plot beside it")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ model 300 ms to the first token and 50 tokens a second, voice 200 ms to its firs
 contender, calls in turn A B C A B C.
 
     benchmarks/peers/install                     # once: an environment for each peer
-    python benchmarks/first_sound.py             # about half an hour; --runs 5 for a quick look
+    python benchmarks/first_sound.py             # some forty minutes; --runs 3 for a look
 
 What was set for whom, and how the scripted stages work: docs/benchmarks.md, benchmarks/peers/.
 """
@@ -22,11 +22,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.plot import Bar, machine, percentile, print_table, write_bars, write_json
+from benchmarks.plot import Bar, describe, machine, percentile, table, write_bars, write_json, write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
 STAGES = json.loads((PEERS / "stages.json").read_text())
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "pictures" / "first-sound.svg"
+TITLE = "From your last word to the first sound (median; tick: p95)"
 LEAD_FRAMES = range(50, 58)
 """Frames of 20 ms before the clip, in turn: eight phases of a detector's 32 ms window, the same for all."""
 
@@ -231,14 +234,16 @@ def show_progress(scenario: str, run: int, runs: int, contender: str, result: Ma
 # ---- telling ----------------------------------------------------------------------------------------------
 
 
-def tell(results: Results, options: argparse.Namespace) -> None:
+def report(results: Results, clip: str) -> str:
+    """The tables and the figures, in Markdown."""
+    told = []
     for name, measured in results.items():
         ours = measured["Antiphon"].p50 if "Antiphon" in measured else float("nan")
-        title = f"{SCENARIOS[name].title}, clip {options.clip}: ms from the last sample to the first sound"
+        title = f"{SCENARIOS[name].title}, clip {clip}: ms from the last sample to the first sound"
         columns = ["", "p50", "p95", "Antiphon ÷ it", *PARTS, "cut off", "failed"]
-        print_table(title, columns, [row(contender, one, ours) for contender, one in measured.items()])
-    for line in figures(results):
-        print(line)
+        rows = table(columns, [row(contender, one, ours) for contender, one in measured.items()])
+        told.append(f"{title}\n\n{rows}\n")
+    return "\n".join(told) + "".join(f"- {line}\n" for line in figures(results))
 
 
 def row(contender: str, one: Measured, ours_ms: float) -> list[str]:
@@ -265,7 +270,7 @@ def figures(results: Results) -> Iterator[str]:
 
 
 def keep(results: Results, options: argparse.Namespace, where: Mapping[str, object]) -> None:
-    """The numbers as JSON, and the plot."""
+    """The numbers as JSON; for the documentation, the tables and the plot."""
     kept = {
         name: {who: asdict(one) | {"p50_ms": one.p50, "p95_ms": one.p95} for who, one in measured.items()}
         for name, measured in results.items()
@@ -279,8 +284,13 @@ def keep(results: Results, options: argparse.Namespace, where: Mapping[str, obje
         for who, one in measured.items()
         if one.sounds_ms
     ]
-    if bars and options.plot:
-        write_bars(options.plot, "From your last word to the first sound (median; tick: p95)", PARTS, bars)
+    if bars:
+        write_bars(options.out.with_suffix(".svg"), TITLE, PARTS, bars)
+    if bars and options.docs:
+        write_bars(PLOT, TITLE, PARTS, bars)
+        command = f"python benchmarks/first_sound.py --runs {options.runs}"
+        text = f"![{TITLE}](pictures/{PLOT.name})\n\n{describe(where, command)}\n\n{report(results, options.clip)}"
+        write_section(DOCUMENT, "first sound", text)
 
 
 def parse() -> argparse.Namespace:
@@ -293,7 +303,7 @@ def parse() -> argparse.Namespace:
     add("--only", nargs="+", metavar="NAME", help="contenders whose name begins so")
     add("--tokens", choices=["word", "token"], default="word", help="punctuation on its word, or apart")
     add("--out", type=Path, default=ROOT / "benchmarks" / "out" / "first_sound.json")
-    add("--plot", type=Path, help="write the plot here (docs/pictures/first-sound.svg)")
+    add("--docs", action="store_true", help="put tables and plot into docs/ too")
     add("--verbose", action="store_true", help="show the contenders' own logs")
     return parser.parse_args()
 
@@ -306,9 +316,9 @@ def main() -> None:
             raise SystemExit(f"{contender.name} is not installed: run benchmarks/peers/install")
     where = machine()
     results = measure(contenders, options)
-    tell(results, options)
+    print(report(results, options.clip))
     keep(results, options, where)
-    print(f"written: {options.out}")
+    print(f"written: {options.out} and the plot beside it")
 
 
 if __name__ == "__main__":

@@ -82,16 +82,35 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table that is aligned on the terminal too: first column left, the others, numbers, right."""
     lines = [list(columns), *(list(row) for row in rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    print(f"\n{title}\n")
+    drawn = []
     for line in (lines[0], rule, *lines[1:]):
         cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        print(f"| {' | '.join(cells)} |")
-    print()
+        drawn.append(f"| {' | '.join(cells)} |\n")
+    return "".join(drawn)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print(f"\n{title}\n\n{table(columns, rows)}")
+
+
+def describe(where: Mapping[str, object], command: str) -> str:
+    """A line for the documentation: what was run, on what, and when."""
+    day = str(where["measured"])[:10]
+    return f"`{command}` on {where['cores']} cores of {where['cpu']}, Python {where['python']}, {day}."
+
+
+def write_section(document: Path, name: str, text: str) -> None:
+    """Put ``text`` between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in a Markdown file that has both."""
+    before, found, rest = document.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, closed, after = rest.partition(f"<!-- /{name} -->")
+    if not found or not closed:
+        raise SystemExit(f"{document} has no place for {name}")
+    document.write_text(f"{before}{found}\n{text.strip()}\n\n{closed}{after}", encoding="utf-8")
 
 
 def write_json(path: Path, result: Mapping[str, object]) -> None:
