@@ -48,6 +48,7 @@ STORY = "Here is a long story. It begins in Paris."
         (650, "Here"),
         (1_400, "Here is a long"),
         (2_050, "Here is a long"),
+        (2_085, "Here is a long story."),
         (2_100, "Here is a long story."),
         (2_350, "Here is a long story. It"),
         (99_000, STORY),

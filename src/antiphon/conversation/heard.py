@@ -68,7 +68,9 @@ def heard_offset(reply: str, spoken: Sequence[SpokenClause], played_ms: float) -
             continue
         words = _Words(clause.text)
         said = _words_said(clause, words, played_ms - clause.start_ms, total, _pace(spoken[:number]))
-        if said:
+        if said == len(words.spans):
+            offset = clause.end
+        elif said:
             offset = clause.start + _source_end(reply[clause.start : clause.end], words, said)
         break
     return offset
@@ -132,14 +134,12 @@ def _source_end(source: str, spoken: _Words, said: int) -> int:
     matcher = SequenceMatcher(None, written.words, spoken.words, autojunk=False)
     end = 0
     for tag, written_from, written_to, said_from, said_to in matcher.get_opcodes():
-        if said <= said_from and not (tag == "delete" and said == said_from == said_to):
+        # What is written but not said (a link's address) is past once something after it is said.
+        past = said >= said_to if said_to > said_from else said > said_to
+        if past and written_to > written_from:
+            end = written.spans[written_to - 1][1]
+        if not past:
+            if tag == "equal" and said > said_from:
+                end = written.spans[written_from + said - said_from - 1][1]
             break
-        if said >= said_to:
-            # Words that are written but not said (a link's address) count once more is said after them.
-            if written_to > written_from and (tag != "delete" or said > said_to):
-                end = written.spans[written_to - 1][1]
-            continue
-        if tag == "equal":
-            end = written.spans[written_from + said - said_from - 1][1]
-        break
     return end
