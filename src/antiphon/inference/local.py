@@ -128,23 +128,44 @@ class LocalHearing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How a model picks its words, beyond the temperature that the caller sets."""
+class Manner:
+    """How a model is led to answer: what suits its size, beyond what the caller asks for."""
 
     top_p: float = 0.9
-    top_k: int = 40
     min_p: float = 0.05
-    repeat_penalty: float = 1.1
-    repeat_last_n: int = 128
-    """Tokens looked back on for repeats."""
+    max_temperature: float = 2.0
+    """A caller's temperature is lowered to this."""
+    repeat_penalty: float = 1.0
+    """Divides the odds of every token of the last 64, the question's own among them."""
+    dry_multiplier: float = 0.8
+    """Against repeating what follows the same two tokens ("catatonic catatonic"); unlike ``repeat_penalty`` it
+    leaves single words alone, so that an answer can use the question's."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Questions and answers shown before the conversation."""
+
+
+SMALL_MANNER = Manner(
+    max_temperature=0.2,
+    examples=(
+        ("Hello.", "Hello! What can I do for you?"),
+        ("What is the tallest mountain?", "The tallest mountain is Mount Everest, in the Himalayas."),
+        ("What do bees make?", "Bees make honey."),
+        ("Please remind me to buy milk.", "Sure, I'll remind you to buy milk."),
+    ),
+)
+"""For models of a few hundred million parameters: they follow examples, not instructions. SmolLM2 135M with
+temperature 0.6 and instructions alone drifts into French when asked for the capital of France; so, it says Paris
+72 times of 72, and keeps to a short spoken sentence."""
+SMALL_MODEL_BYTES = 400_000_000
+"""A model file below this is of a small model."""
 
 
 class LocalLanguageModel:
     """A GGUF model in this process."""
 
-    def __init__(self, llama: Llama, *, name: str, sampling: Sampling | None = None) -> None:
+    def __init__(self, llama: Llama, *, name: str, manner: Manner | None = None) -> None:
         self._llama = llama
-        self._sampling = sampling or Sampling()
+        self._manner = manner or Manner()
         self.info = ProviderInfo(provider="local", model=name)
 
     def reply(
@@ -168,16 +189,15 @@ class LocalLanguageModel:
             await self._llama.prefill(request, key=options.cache_key)
 
     def _request(self, messages: Sequence[Message], options: LanguageOptions) -> dict[str, Any]:
-        sampling = self._sampling
+        manner = self._manner
         request: dict[str, Any] = {
-            "messages": [_chat_message(message) for message in messages],
+            "messages": [_chat_message(message) for message in _with_examples(messages, manner.examples)],
             "max_tokens": options.max_tokens,
-            "temperature": options.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "min_p": sampling.min_p,
-            "repeat_penalty": sampling.repeat_penalty,
-            "repeat_last_n": sampling.repeat_last_n,
+            "temperature": min(options.temperature, manner.max_temperature),
+            "top_p": manner.top_p,
+            "min_p": manner.min_p,
+            "repeat_penalty": manner.repeat_penalty,
+            "dry_multiplier": manner.dry_multiplier,
             "stream_options": {"include_usage": True},
         }
         if options.tools:
@@ -210,6 +230,17 @@ class LocalLanguageModel:
         for call in calls.values():
             yield call.whole()
         yield Finished(reason=reason, usage=usage, model=self.info.model)
+
+
+def _with_examples(messages: Sequence[Message], examples: Sequence[tuple[str, str]]) -> list[Message]:
+    """The examples between the system prompt and the conversation."""
+    begin = next((n for n, message in enumerate(messages) if message.role != "system"), len(messages))
+    shown = [
+        message
+        for question, answer in examples
+        for message in (Message(role="user", content=question), Message(role="assistant", content=answer))
+    ]
+    return [*messages[:begin], *shown, *messages[begin:]]
 
 
 @dataclass(slots=True)

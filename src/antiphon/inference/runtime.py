@@ -15,7 +15,14 @@ from antiphon.inference.catalog import shipped_catalog
 from antiphon.inference.kokoro import KokoroVoice
 from antiphon.inference.lanes import BACKGROUND_NICE, Lane, be_nice
 from antiphon.inference.llama import Llama, LlamaConfig
-from antiphon.inference.local import LocalLanguageModel, LocalRecognizer, LocalSynthesizer
+from antiphon.inference.local import (
+    SMALL_MANNER,
+    SMALL_MODEL_BYTES,
+    LocalLanguageModel,
+    LocalRecognizer,
+    LocalSynthesizer,
+    Manner,
+)
 from antiphon.inference.piper import PiperVoice
 from antiphon.inference.smart_turn import SmartTurn
 from antiphon.inference.speech import Voice
@@ -170,7 +177,8 @@ class LocalRuntimes:
                 return LocalSynthesizer(voice, self.lane, name=name, languages=_languages(model))
             case "llm":
                 llama = self._keep(Llama(model.main, self._llama_config(model)))
-                return LocalLanguageModel(llama, name=name)
+                small = model.main.stat().st_size < SMALL_MODEL_BYTES
+                return LocalLanguageModel(llama, name=name, manner=SMALL_MANNER if small else Manner())
             case _:
                 assert_never(model.kind)
 
