@@ -207,3 +207,17 @@ async def test_a_slow_voice_still_speaks_in_order() -> None:
         conversation.user.says("tell me a story", from_=0.5, to=1.5)
         await conversation.until(14.0)
         assert conversation.heard() == LONG
+
+
+async def test_a_streaming_recogniser_is_believed_before_it_is_sure() -> None:
+    """The last word is there 200 ms after it was said, the final transcript 300 ms after: the answer is begun on the
+    first and released on the second."""
+    sure, slow = ScriptedRecognizer(latency_s=0.2, streaming=True), ScriptedRecognizer(latency_s=0.3)
+    sounds = []
+    for recognizer in (sure, slow):
+        async with talk({"France": "It is Paris."}, recognizer=recognizer) as conversation:
+            conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
+            await conversation.until(6.0)
+            assert conversation.heard() == "It is Paris."
+            sounds.append(conversation.sounds_from())
+    assert sounds[0] < sounds[1]

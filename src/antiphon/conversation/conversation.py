@@ -321,8 +321,19 @@ class Conversation:
         self._transcribing = self._group.create_task(self._transcribe_now(request))
 
     async def _transcribe_now(self, request: t.Transcribe) -> None:
+        asked = self._loop.time()
+
+        def so_far(text: str, language: str) -> None:
+            now = self._loop.time()
+            self._heard = Heard(request=request, text=text, language=language, started=asked, ended=now)
+            self._tell(
+                t.Transcript(
+                    request=request.request, text=text, language=language, at=self._now(), final=False
+                )
+            )
+
         try:
-            heard = await self._hearing.transcribe(request)
+            heard = await self._hearing.transcribe(request, so_far)
         except ProviderError as error:
             if not request.interim:
                 self._publish(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from antiphon.conversation.ear import Ear
 from antiphon.conversation.events import ProviderCall
-from antiphon.errors import AntiphonError, ProviderError, ProviderUnavailable
+from antiphon.errors import ProviderError, ProviderUnavailable
 from antiphon.providers.base import Recognizer, RecognizerStream, Transcript, Usage
 from antiphon.turns.context import PREROLL_S
 from antiphon.turns.events import Transcribe
@@ -35,8 +35,9 @@ class Heard:
     ended: float
 
 
-Answer = Callable[[Heard], None]
-Failure = Callable[[Transcribe, AntiphonError], None]
+SoFar = Callable[[str, str], None]
+"""Told the words believed so far and their language."""
+
 Metered = Callable[[ProviderCall], None]
 
 
@@ -55,8 +56,8 @@ class BatchHearing:
     def speech_started(self, since: float) -> None:
         """Nothing to prepare."""
 
-    async def transcribe(self, request: Transcribe) -> Heard:
-        """Recognise the request's sound. Raises ``ProviderError``. Cancelling it cancels the call."""
+    async def transcribe(self, request: Transcribe, so_far: SoFar) -> Heard:
+        """Recognise the request's sound; ``so_far`` is never called. Raises ``ProviderError``. Cancelling it cancels the call."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         pcm = self._ear.cut(request.start, request.end)
@@ -112,6 +113,8 @@ class StreamHearing:
         self._since = 0.0
         self._finish_at: float | None = None
         self._asked = asyncio.Event()
+        self._watch: Callable[[], None] | None = None
+        """Called when the words believed so far change."""
         self._final: asyncio.Future[Transcript] | None = None
         self._next: float | None = None
         """Speech that began while the stream before it was being finished."""
@@ -128,8 +131,9 @@ class StreamHearing:
         elif self._finish_at is not None:
             self._next = since
 
-    async def transcribe(self, request: Transcribe) -> Heard:
-        """The words so far, at once (interim), or the final ones, by finishing the stream."""
+    async def transcribe(self, request: Transcribe, so_far: SoFar) -> Heard:
+        """The words so far, at once (interim), or the final ones, by finishing the stream; until they come
+        ``so_far`` is told what is believed meanwhile."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         self._segments = [segment for segment in self._segments if segment[0] >= request.start - PREROLL_S]
@@ -141,7 +145,13 @@ class StreamHearing:
             self._finish_at = request.end
             self._asked.set()
             since = self._since
-            final = await asyncio.shield(self._final)
+            before = " ".join(words)
+            self._watch = lambda: so_far(f"{before} {self._interim}".strip(), self._language_heard)
+            self._watch()
+            try:
+                final = await asyncio.shield(self._final)
+            finally:
+                self._watch = None
             if self._segments and self._segments[-1][0] == since:
                 words = [text for _, text, _ in self._segments if text]
             language = final.language or language
@@ -217,6 +227,8 @@ class StreamHearing:
                 return transcript
             self._interim = transcript.text
             self._language_heard = transcript.language or self._language_heard
+            if self._watch is not None:
+                self._watch()
         return Transcript(text=self._interim, final=True, language=self._language_heard)
 
 

@@ -28,6 +28,8 @@ class Turn:
     """Where the last speech ended; None while speaking."""
     probability: float | None = None
     """The turn model's answer for the last pause."""
+    provisional: bool = False
+    """Whether ``text`` is what a streaming recogniser believes so far in a pause."""
     interim_text: str = ""
     prefilled: str = ""
 

@@ -53,6 +53,8 @@ class Transcript:
     text: str
     at: float
     language: str = ""
+    final: bool = True
+    """False for what a streaming recogniser believes so far; the answer to the request is still to come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,17 +160,28 @@ class TurnMachine:
         request, turn = context.request, self._open_turn()
         if request is None or request.id != event.request or context.answered or turn is None:
             return False
+        if isinstance(event, e.Transcript) and not event.final:
+            return self._absorb_provisional(event, turn)
         context.answered = True
         if isinstance(event, e.RecognitionFailed):
             context.failed = True
             return True
         turn.interim_text, turn.text = turn.text, _join(turn.settled, event.text)
-        turn.text_upto = request.end
+        turn.text_upto, turn.provisional = request.end, False
         turn.language = event.language or turn.language
         words = len(turn.text.split())
         self._note(
             "transcript", "words so far" if request.interim else "words of the turn", words=float(words)
         )
+        return True
+
+    def _absorb_provisional(self, event: e.Transcript, turn: Turn) -> bool:
+        """Words that may still change are good for speculation, and for nothing else."""
+        text = _join(turn.settled, event.text)
+        if self.state is not State.PAUSED or not event.text or (turn.provisional and text == turn.text):
+            return False
+        turn.text, turn.provisional = text, True
+        turn.language = event.language or turn.language
         return True
 
     def _open_turn(self) -> Turn | None:
@@ -199,7 +210,7 @@ class TurnMachine:
         return wait_for(
             self.policy,
             probability=turn.probability,
-            text=turn.text if turn.has_words else "",
+            text=turn.text if turn.has_words or turn.provisional else "",
             language=turn.language,
         )
 
@@ -254,7 +265,8 @@ class TurnMachine:
 
     def worth_speculating(self) -> bool:
         turn, reply = self.turn, self.context.reply
-        if self.policy.speculation not in ("llm", "tts") or not turn.has_words or not turn.text:
+        known = turn.has_words or turn.provisional
+        if self.policy.speculation not in ("llm", "tts") or not known or not turn.text:
             return False
         if reply is not None and same_words(reply.text, turn.text):
             return False
@@ -333,6 +345,7 @@ class TurnMachine:
         pause = 0.0 if turn.speech_end is None else self._since - turn.speech_end
         turn.speech_end = None
         turn.probability = None
+        turn.provisional = False
         self.context.interim_at = self._since + self.policy.interim_every_s
         self._note("speech", "the user went on", pause_ms=round(pause * 1000.0))
         self._discard("the user went on")
