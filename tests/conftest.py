@@ -6,7 +6,12 @@ import asyncio
 import inspect
 
 import pytest
+from hypothesis import settings
 from tests.virtual_time import run_virtual
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("antiphon", deadline=None)
+settings.load_profile("antiphon")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -90,12 +90,12 @@ _EN = Vocabulary(
     whole_turns=word_set(
         """
         yes no yeah yep nope yup okay ok sure stop cancel continue next thanks hello hi hey goodbye bye
-        help repeat why what enough pause resume correct exactly right never_mind nevermind go_on
-        go_ahead no_thanks no_thank_you yes_please thank_you thank_you_very_much thanks_a_lot that's_all
-        that's_it that's_right that's_enough of_course not_now not_yet not_really i_don't_know
-        i_do_not_know stop_it stop_talking be_quiet shut_up say_that_again what's_that what_was_that
-        i_see got_it good_morning good_night good_evening yes_i_do yes_it_is no_it_isn't yes_i_am
-        no_i'm_not no_i_don't me_too please_stop try_again start_over
+        help repeat why what great perfect cool awesome enough pause resume correct exactly right never_mind
+        nevermind go_on go_ahead no_thanks no_thank_you yes_please thank_you thank_you_very_much thanks_a_lot
+        that's_all that's_it that's_right that's_enough of_course not_now not_yet not_really i_don't_know
+        i_do_not_know stop_it stop_talking be_quiet shut_up say_that_again what's_that what_was_that i_see
+        got_it good_morning good_night good_evening yes_i_do yes_it_is no_it_isn't yes_i_am no_i'm_not
+        no_i_don't me_too please_stop try_again start_over
         """
     ),
     thanks=word_set("thanks bye goodbye"),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from antiphon.turns.vocabulary import Vocabulary, vocabulary_of
 
-Verdict = Literal["complete", "open", "unfinished"]
+Verdict = Literal["complete", "likely", "open", "unfinished"]
 
 NUMBER_LENGTHS: dict[str, frozenset[int]] = {
     "phone": frozenset({7, 10, 11}),
@@ -48,7 +48,9 @@ class Words:
     """What the words say."""
 
     verdict: Verdict
-    """``complete``: over. ``unfinished``: more is coming. ``open``: they do not tell."""
+    """``complete``: over, whatever the sound says. ``likely``: a whole question or request, which may still
+    go on ("What is the capital? … of France"): the sound decides with the benefit of the doubt.
+    ``unfinished``: more is coming. ``open``: they do not tell."""
     reason: str
     """A short phrase for the flight recorder; names the kind of ending, never the words."""
 
@@ -64,8 +66,10 @@ def completeness(text: str, language: str = "en") -> Words:
     unfinished = ending.grammar() or ending.address() or ending.number() or ending.letters()
     if unfinished:
         return Words(verdict="unfinished", reason=unfinished)
-    if complete := ending.closing():
-        return Words(verdict="complete", reason=complete)
+    if ending.is_closing:
+        return Words(verdict="complete", reason="a closing")
+    if likely := ending.rounded():
+        return Words(verdict="likely", reason=likely)
     return Words(verdict="open", reason="the words may be all or may go on")
 
 
@@ -186,16 +190,18 @@ class _Ending:
             return "" if dotted or self.asked else "letters are being spelled"
         return ""
 
-    def closing(self) -> str:
-        """A whole question, a polite request, a farewell."""
-        v = self.vocabulary
+    @property
+    def is_closing(self) -> bool:
+        """A farewell or thanks: "Okay, thank you"."""
+        return bool(self.vocabulary.thanks & set(self.words[-2:])) and len(self.words) <= 6
+
+    def rounded(self) -> str:
+        """A question or request that is whole by itself."""
+        if self.words[-1] in self.vocabulary.prepositions:
+            return ""  # "What time is it in?" is half of one, "Where are you from?" a whole one
         if self.asked and (len(self.words) >= QUESTION_WORDS or self._begins_as_question()):
             return "a question"
-        if v.thanks & set(self.words[-2:]) and len(self.words) <= 6:
-            return "a closing"
-        if len(self.words) >= 3 and self.words[-1] == "please":
-            return "a request, rounded off"
-        return ""
+        return "a request, rounded off" if len(self.words) >= 3 and self.words[-1] == "please" else ""
 
     # ---- pieces ---------------------------------------------------------------------------------------
 
