@@ -57,7 +57,8 @@ class BatchHearing:
         """Nothing to prepare."""
 
     async def transcribe(self, request: Transcribe, so_far: SoFar) -> Heard:
-        """Recognise the request's sound; ``so_far`` is never called. Raises ``ProviderError``. Cancelling it cancels the call."""
+        """Recognise the request's sound; ``so_far`` is never called. Raises ``ProviderError``. Cancelling it cancels
+        the call."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         pcm = self._ear.cut(request.start, request.end)
