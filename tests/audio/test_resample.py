@@ -16,7 +16,7 @@ def tone(rate: int, seconds: float = 0.5, hz: float = 440.0) -> bytes:
     return (10_000 * np.sin(2 * np.pi * hz * t)).astype("<i2").tobytes()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from(RATES), st.sampled_from(RATES), st.lists(st.integers(1, 4_000), min_size=1, max_size=5)
 )
