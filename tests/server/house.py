@@ -57,6 +57,7 @@ def scripted_assistant(
             voices=(Voice(id="scripted", name="Scripted", language="en"),),
             default_voice="scripted",
             languages=("en", "fr"),
+            any_language=False,
         ),
     )
 

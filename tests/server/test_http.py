@@ -9,6 +9,7 @@ import pytest
 from tests.server.house import open_house, scripted_assistant, with_defaults
 
 from antiphon.server.page import CONTENT_TYPES, read_page
+from antiphon.sessions.readiness import Readiness
 
 pytestmark = pytest.mark.real_time
 
@@ -89,3 +90,15 @@ async def test_the_options_tell_what_can_be_chosen() -> None:
         assert options["ticket_required"] is False
         assert options["instructions_max"] == 2000
         assert options["limits"]["max_message_bytes"] == 65_536
+
+
+async def test_a_fault_in_the_loading_is_told_and_the_server_stays() -> None:
+    async def load(_: Readiness) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    async with open_house(loading=load) as house:
+        answer = await house.get("/ready")
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "internal"
+        assert "bug" not in answer.json()["error"]["message"]
+        assert (await house.get("/")).status_code == 200

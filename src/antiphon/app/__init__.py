@@ -8,11 +8,11 @@ from antiphon.app.assistant import open_assistant
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
 from antiphon.conversation.config import Providers
-from antiphon.errors import AntiphonError
+from antiphon.errors import AntiphonError, ModelError
 from antiphon.server.application import Application, FrontDoor
 from antiphon.server.origins import is_loopback
 from antiphon.server.voice import VoiceLimits
-from antiphon.sessions.readiness import Readiness
+from antiphon.sessions.readiness import ModelProgress, Readiness
 from antiphon.settings import Settings
 from antiphon.telemetry.logs import logger
 
@@ -61,6 +61,8 @@ async def keep_loaded(settings: Settings, readiness: Readiness) -> None:
                 await asyncio.Event().wait()
         except AntiphonError as error:
             log.error("not ready", problem=error.message, retry_in_s=wait_s)
+            if isinstance(error, ModelError):
+                readiness.report(ModelProgress(id=error.model_id, stage="failed", message=error.message))
             readiness.fail(error)
         await asyncio.sleep(wait_s)
         wait_s = min(wait_s * 2, LONGEST_RETRY_S)

@@ -29,6 +29,10 @@ Report = Callable[[ModelProgress], None]
 Choices = dict[Spoken, tuple[ProviderChoice, ...]]
 """Who is still in question for each part, the preferred first."""
 
+COMMON_LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "hi", "ja", "zh")
+"""Shown when a recogniser knows dozens: those that the embedded voices speak, and a few more that it hears
+well."""
+
 log = logger(__name__)
 
 
@@ -132,7 +136,8 @@ def offer(providers: Providers) -> Offer:
     return Offer(
         voices=tuple(voice(name, speaker) for name in speaker.voices),
         default_voice=speaker.voices[0] if speaker.voices else "",
-        languages=providers.recognizer.info.languages,
+        languages=providers.recognizer.info.languages or COMMON_LANGUAGES,
+        any_language=not providers.recognizer.info.languages,
     )
 
 

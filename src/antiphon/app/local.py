@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -73,7 +74,8 @@ async def fetch_missing(store: ModelStore, refs: Mapping[Kind, str], report: Rep
 
     for entry in wanted:
         report(ModelProgress(id=entry.id, stage="queued"))
-    plan = plan_pull(store, [entry.id for entry in wanted])
+    # In a thread: files of unknown state are hashed, a gigabyte of them.
+    plan = await asyncio.to_thread(plan_pull, store, [entry.id for entry in wanted])
     if plan.models:
         _announce(plan, store)
         await Pull(store, PackageClients.of_this_machine(), report=told).run([entry.id for entry in wanted])
@@ -133,7 +135,9 @@ async def open_models(
         return
     store = ModelStore(settings.models)
     await fetch_missing(store, refs, report)
-    files = {kind: store.resolve(ref, kind) for kind, ref in refs.items()}
+    files = await asyncio.to_thread(
+        lambda: {kind: store.resolve(ref, kind) for kind, ref in refs.items()},
+    )
 
     def told(model: str, stage: LoadStage) -> None:
         report(ModelProgress(id=model, stage=stage))

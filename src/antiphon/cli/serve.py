@@ -34,11 +34,13 @@ def serve(fd: int | None, **options: str | int | None) -> None:
 
     from antiphon.app import build_application
     from antiphon.server.serving import Server, listen
-    from antiphon.telemetry.logs import configure_logs
+    from antiphon.telemetry.logs import configure_logs, logger
 
     application = build_application(settings)
     listening = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     configure_logs(level=settings.log_level, form=settings.log_format)
+    address, port = listening.getsockname()[:2]
+    logger(__name__).info("listening", address=address, port=port, version=__version__)
     _greet(settings, listening)
     Server(application, max_message_bytes=settings.max_message_bytes).run([listening])
 

@@ -25,7 +25,9 @@ class Offer:
     voices: tuple[Voice, ...] = ()
     default_voice: str = ""
     languages: tuple[str, ...] = ()
-    """ISO 639-1 codes, without ``auto``."""
+    """ISO 639-1 codes to choose from, without ``auto``."""
+    any_language: bool = True
+    """Whether codes that are not listed are passed through: the recogniser knows dozens."""
 
     def check_voice(self, voice: str) -> str:
         """The voice asked for, or the default one. Raises ClientError naming those there are."""
@@ -38,9 +40,9 @@ class Offer:
         """The language asked for. Raises ClientError naming those there are."""
         if language == "auto" or language in self.languages:
             return language
-        if not self.languages and language.isascii() and language.isalpha() and len(language) in (2, 3):
+        if self.any_language and language.isascii() and language.isalpha() and len(language) in (2, 3):
             return language
-        known = ("auto", *self.languages) if self.languages else ("auto", "an ISO 639-1 code such as en")
+        known = ("auto", *self.languages, *(("or another ISO 639-1 code",) if self.any_language else ()))
         raise ClientError(f"the language {language!r} is not known; choose one of {_some(known)}")
 
 

@@ -227,7 +227,9 @@ class Settings(BaseModel):
         "memory", "Where sessions are kept. This version has `memory` only.", group="Server"
     )
     data: Folder = setting(
-        "~/.local/share/antiphon", "Folder for what the server itself keeps.", group="Server"
+        "~/.local/share/antiphon",
+        "Folder for what the server itself keeps. This version keeps nothing.",
+        group="Server",
     )
     recordings: Folder | None = setting(
         None,

@@ -1,0 +1,171 @@
+"""From settings to an assistant: who is chosen, what happens when that one cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+
+from antiphon.app import FIRST_RETRY_S, build_application, keep_loaded
+from antiphon.app.assistant import first_choices, hears_by_script, local_refs, offer, open_assistant, voice
+from antiphon.app.local import PULL_STAGES
+from antiphon.app.progress import ProgressLog
+from antiphon.conversation.config import DEFAULT_INSTRUCTIONS, Providers
+from antiphon.errors import ModelError, SettingsError
+from antiphon.providers.base import ProviderInfo
+from antiphon.providers.scripted import (
+    ScriptedLanguageModel,
+    ScriptedRecognizer,
+    ScriptedSynthesizer,
+    ScriptedVoiceDetector,
+)
+from antiphon.sessions.offer import Voice
+from antiphon.sessions.readiness import ModelProgress, Readiness
+from antiphon.settings import Settings, load_settings
+from antiphon.telemetry.logs import configure_logs
+
+
+def settings(**values: str) -> Settings:
+    """All scripted, but for what is given."""
+    scripted = dict.fromkeys(("asr", "llm", "tts"), "scripted")
+    return load_settings({}, folder=Path("/nonexistent"), overrides=scripted | values).settings
+
+
+def ignore(_: ModelProgress) -> None:
+    pass
+
+
+async def test_scripted_providers_follow_their_settings() -> None:
+    wishes = settings(
+        asr="scripted:streaming",
+        tts="scripted:hum",
+        scripted_asr_ms="120",
+        scripted_llm_first_token_ms="50",
+        scripted_llm_tokens_per_s="10",
+        scripted_tts_ms="70",
+        turns="patient",
+        language="fr",
+        instructions="Be brief.",
+    )
+    async with open_assistant(wishes, ignore) as assistant:
+        recognizer = assistant.providers.recognizer
+        model = assistant.providers.language_model
+        synthesizer = assistant.providers.synthesizer
+        assert isinstance(recognizer, ScriptedRecognizer)
+        assert isinstance(model, ScriptedLanguageModel)
+        assert isinstance(synthesizer, ScriptedSynthesizer)
+        assert (recognizer.latency_s, recognizer.info.streaming) == (0.12, True)
+        assert (model.first_token_s, model.tokens_per_s) == (0.05, 10)
+        assert synthesizer.first_chunk_s == 0.07
+        assert isinstance(assistant.providers.voice_detector, ScriptedVoiceDetector)
+        assert assistant.defaults.policy.preset == "patient"
+        assert (assistant.defaults.language, assistant.defaults.system_prompt) == ("fr", "Be brief.")
+
+
+async def test_without_instructions_the_built_in_ones_hold() -> None:
+    async with open_assistant(settings(), ignore) as assistant:
+        assert assistant.defaults.system_prompt == DEFAULT_INSTRUCTIONS
+
+
+def test_a_scripted_model_that_there_is_not_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match=r"ANTIPHON_ASR names scripted:psychic.*scripted:streaming"):
+        build_application(settings(asr="scripted:psychic"))
+
+
+async def test_the_next_choice_is_used_when_a_model_cannot_be_loaded(tmp_path: Path) -> None:
+    wishes = settings(llm=f"local:{tmp_path}/gone.gguf,scripted", ear="scripted", models=str(tmp_path))
+    async with open_assistant(wishes, ignore) as assistant:
+        assert assistant.providers.language_model.info.name == "scripted:language-model"
+
+
+async def test_without_another_choice_the_reason_is_told(tmp_path: Path) -> None:
+    wishes = settings(llm=f"local:{tmp_path}/gone.gguf", ear="scripted", models=str(tmp_path))
+    with pytest.raises(ModelError, match=r"no file or folder .*gone\.gguf"):
+        async with open_assistant(wishes, ignore):
+            pass
+
+
+async def test_what_cannot_be_loaded_is_told_and_tried_again(tmp_path: Path) -> None:
+    model = tmp_path / "late.gguf"
+    wishes = settings(llm=f"local:{model}", ear="scripted", models=str(tmp_path))
+    readiness = Readiness()
+    loading = asyncio.ensure_future(keep_loaded(wishes, readiness))
+    await asyncio.sleep(FIRST_RETRY_S / 2)
+    assert "There is no file" in told(readiness)
+    assert [(seen.stage, "late.gguf" in seen.message) for seen in readiness.models] == [("failed", True)]
+    model.write_bytes(b"not a model")
+    await asyncio.sleep(FIRST_RETRY_S)
+    assert "is not a GGUF file" in told(readiness)
+    loading.cancel()
+
+
+def told(readiness: Readiness) -> str:
+    return "" if readiness.failure is None else readiness.failure.message
+
+
+def test_local_models_are_those_of_the_profile_or_those_named() -> None:
+    wishes = settings(asr="local", llm="local:llm/smollm2-135m", tts="local", profile="fast")
+    assert local_refs(wishes, first_choices(wishes)) == {
+        "vad": "vad/silero-6",
+        "turn": "turn/smart-turn-3.2",
+        "asr": "asr/whisper-base",
+        "llm": "llm/smollm2-135m",
+        "tts": "tts/piper-en_US-joe",
+    }
+
+
+def test_plain_silence_needs_no_turn_model() -> None:
+    wishes = settings(ear="local", turns="silence")
+    assert set(local_refs(wishes, first_choices(wishes))) == {"vad"}
+
+
+@pytest.mark.parametrize(
+    ("values", "scripted"),
+    [
+        ({}, True),
+        ({"ear": "local"}, False),
+        ({"llm": "local"}, False),
+        ({"llm": "local", "ear": "scripted"}, True),
+    ],
+)
+def test_who_notices_speech(values: dict[str, str], scripted: bool) -> None:
+    wishes = settings(**values)
+    assert hears_by_script(wishes, first_choices(wishes)) is scripted
+
+
+def test_voices_are_named_for_people() -> None:
+    kokoro = ProviderInfo(provider="local", model="kokoro-82m-int8")
+    assert voice("bf_emma", kokoro) == Voice(id="bf_emma", name="Emma (en-GB-x-rp, female)", language="en")
+    piper = ProviderInfo(provider="local", model="piper-en_US-joe", languages=("en",))
+    assert voice("joe", piper) == Voice(id="joe", name="Joe", language="en")
+
+
+def test_a_recogniser_of_dozens_offers_the_common_ones_and_takes_the_others() -> None:
+    offered = offer(
+        Providers(
+            recognizer=ScriptedRecognizer(),
+            language_model=ScriptedLanguageModel(),
+            synthesizer=ScriptedSynthesizer(),
+            voice_detector=ScriptedVoiceDetector(),
+        )
+    )
+    assert offered.languages[0] == "en"
+    assert offered.check_language("sw") == "sw"
+
+
+def test_progress_is_passed_on_and_written_when_it_says_something_new() -> None:
+    log = io.StringIO()
+    configure_logs(form="json", stream=log)
+    passed: list[ModelProgress] = []
+    progress = ProgressLog(passed.append)
+    for done in range(0, 101, 5):
+        progress(ModelProgress(id="m", stage="downloading", done_bytes=done, total_bytes=100))
+    progress(ModelProgress(id="m", stage="warm"))
+    assert len(passed) == 22
+    assert len(log.getvalue().splitlines()) == 7  # 0, 20, 40, 60, 80, 100 per cent, warm
+
+
+def test_every_stage_of_a_pull_has_its_place() -> None:
+    assert set(PULL_STAGES) == {"waiting", "fetching", "checking", "ready"}
