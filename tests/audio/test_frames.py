@@ -1,11 +1,11 @@
-"""Samples and frames."""
+"""Samples as numbers."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.audio.frames import Framer, to_float, to_pcm
+from antiphon.audio.frames import to_float, to_pcm
 from antiphon.errors import AudioError
 
 
@@ -25,17 +25,3 @@ def test_floats_are_clipped() -> None:
 def test_half_a_sample_is_refused() -> None:
     with pytest.raises(AudioError, match="3 bytes"):
         to_float(b"abc")
-
-
-@given(st.lists(st.binary(max_size=50), max_size=20), st.integers(1, 20))
-def test_frames_are_whole_and_nothing_is_lost(pieces: list[bytes], samples: int) -> None:
-    framer = Framer(samples)
-    frames = [frame for piece in pieces for frame in framer.push(piece)]
-    last = framer.flush()
-    assert all(len(frame) == 2 * samples for frame in frames)
-    assert len(last) in (0, 2 * samples)
-    sent = b"".join(pieces)
-    joined = b"".join(frames) + last
-    assert joined[: len(sent)] == sent
-    assert joined[len(sent) :] == bytes(len(joined) - len(sent))
-    assert framer.flush() == b""

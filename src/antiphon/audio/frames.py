@@ -1,4 +1,4 @@
-"""PCM s16le mono as samples and as frames of a fixed size."""
+"""PCM s16le mono as numbers."""
 
 from __future__ import annotations
 
@@ -24,26 +24,3 @@ def to_pcm(samples: npt.NDArray[np.floating]) -> bytes:
     """Samples from -1 to 1 as PCM s16le; louder ones are clipped, not-a-number is silence."""
     scaled = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0) * FULL_SCALE
     return bytes(np.clip(np.rint(scaled), -32_768, 32_767).astype("<i2").tobytes())
-
-
-class Framer:
-    """Cuts sound that arrives in any pieces, odd numbers of bytes included, into frames of one size."""
-
-    def __init__(self, samples: int) -> None:
-        """``samples`` in each frame."""
-        self._size = samples * BYTES
-        self._rest = bytearray()
-
-    def push(self, pcm: bytes) -> list[bytes]:
-        """The frames that are whole now."""
-        self._rest += pcm
-        whole = len(self._rest) // self._size * self._size
-        frames = [bytes(self._rest[at : at + self._size]) for at in range(0, whole, self._size)]
-        del self._rest[:whole]
-        return frames
-
-    def flush(self) -> bytes:
-        """What is left, filled up with silence to a whole frame; empty when nothing is."""
-        rest = bytes(self._rest)
-        self._rest.clear()
-        return rest + bytes(self._size - len(rest)) if rest else b""
