@@ -97,13 +97,18 @@ class _Stretch:
         await self._sent.wait()
         stage = self._call.begin("asr")
         words = self._call.job.transcript.split()
-        before = len(self._call.spoken(self._since or 0.0))
+        shown = before = len(self._call.spoken(self._since or 0.0))
         for count in range(before + 1, len(words) + 1):
             if await self._finished_before(count):
                 break
             yield Transcript(text=" ".join(words[before:count]), final=False, language="en")
+            shown = count
         await self._finished.wait()
         heard = len(self._call.spoken(self._finished_at))
+        # What was on its way when the stream was finished still arrives before the final transcript.
+        for count in range(shown + 1, heard + 1):
+            await self._call.transcribed(count)
+            yield Transcript(text=" ".join(words[before:count]), final=False, language="en")
         if heard == len(words):
             await self._call.concluded()
         else:
