@@ -61,6 +61,8 @@ class Caller:
         self.messages: list[dict[str, Any]] = []
         self.audio_bytes = 0
         self.gone = False
+        self.mute = False
+        """Leave pings unanswered."""
         self._websocket = websocket
         self._loop = loop
         self._news = threading.Condition()
@@ -243,7 +245,7 @@ class ScriptedServer:
                 if frame["type"] == "websocket.disconnect":
                     break
                 message = frame.get("bytes") or json.loads(frame["text"])
-                if isinstance(message, dict) and message["type"] == "ping":
+                if isinstance(message, dict) and message["type"] == "ping" and not caller.mute:
                     await websocket.send_text('{"type": "pong", "seq": 0}')
                 else:
                     caller.take(message)

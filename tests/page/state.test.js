@@ -92,6 +92,22 @@ test('a turn, from hearing to the last word spoken', () => {
 	assert.equal(page.state.entries.at(-1).latency.rtt_ms, 20);
 });
 
+test('the server may be done before the first sound is heard', () => {
+	const page = talking();
+	page.hears('response_started', { turn_id: 't1', reply_id: 'r1' }).hears('response_text', { reply_id: 'r1', text: 'Hi.' });
+	page.hears('audio_started', { reply_id: 'r1' }).hears('audio_done', { reply_id: 'r1', total_ms: 300 });
+	page.hears('response_done', DONE);
+	assert.equal(page.says(), 'thinking');
+	assert.equal(page.plays('r1', 10).says(), 'speaking');
+	assert.equal(page.plays('r1', 300, true).says(), 'listening');
+});
+
+test('an answer without a voice is over when the server is done', () => {
+	const page = talking().hears('response_started', { turn_id: 't1', reply_id: 'r1' });
+	page.hears('response_text', { reply_id: 'r1', text: 'Hi.' }).hears('response_done', DONE);
+	assert.equal(page.says(), 'listening');
+});
+
 test('an interruption by voice silences it at once and says so for a moment', () => {
 	const page = speaking();
 	page.hears('interrupted', { reply_id: 'r1', heard_ms: 700, heard_text: 'Here is' });
@@ -100,6 +116,16 @@ test('an interruption by voice silences it at once and says so for a moment', ()
 	assert.equal(page.state.entries.at(-1).cut, 7);
 	page.does(page.timer('settle').event);
 	assert.equal(page.says(), 'listening');
+});
+
+test('an interruption is over when the next answer comes, however soon', () => {
+	const page = speaking().hears('speech_started', { at_ms: 1 });
+	page.hears('interrupted', { reply_id: 'r1', heard_ms: 700, heard_text: 'Here is' });
+	assert.equal(page.says(), 'interrupted', 'and the same person speaks on');
+	page.hears('transcript', { turn_id: 't2', text: 'Stop', final: true });
+	assert.equal(page.says(), 'thinking');
+	page.hears('response_started', { turn_id: 't2', reply_id: 'r2' }).hears('audio_started', { reply_id: 'r2' });
+	assert.equal(page.plays('r2', 10).says(), 'speaking');
 });
 
 test('ducking, holding and resuming go to the voice, for the reply at hand only', () => {

@@ -193,7 +193,7 @@ function prefer(changed) {
 	const { theme, announce, checked, mode } = preferences;
 	const has = (/** @type {string[]} */ ...names) => names.some((name) => name in changed);
 	document.documentElement.dataset.theme = theme;
-	page.entries.ariaLive = announce ? 'polite' : 'off';
+	page.log.ariaLive = announce ? 'polite' : 'off';
 	page.offer.hidden = checked;
 	settings?.setMode(mode);
 	body.recolour();

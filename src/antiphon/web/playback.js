@@ -9,12 +9,14 @@ const PENDING_MOST = 200;
 export function playback(onPosition) {
 	let node = /** @type {AudioWorkletNode | undefined} */ (undefined);
 	const pending = /** @type {object[]} */ ([]);
+	let read = 0; // ms of sound that came and could not be heard
 	const live = new Set(); // replies begun and not over: late news of others is not believed
 	const self = /** @type {Playback} */ ({ store: 45, wake, begin, add, set, flush });
 
-	/** @param {object} order */
+	/** @param {any} order */
 	function tell(order) {
-		if (node) node.port.postMessage(order);
+		if (self.context && !self.context.audioWorklet) unheard(order);
+		else if (node) node.port.postMessage(order);
 		else if (pending.length < PENDING_MOST) pending.push(order);
 	}
 
@@ -23,8 +25,17 @@ export function playback(onPosition) {
 		void self.context?.resume();
 	}
 
+	/** A page that is not secure has no worklets, so no voice: each reply counts as read once all of it has come.
+	 * @param {any} order */
+	function unheard(order) {
+		if (order.do === 'begin') read = order.from_ms;
+		if (order.do === 'add') read += order.pcm.byteLength / (OUTPUT_RATE / 500);
+		if (order.do === 'finish') told({ reply: order.reply, ms: read, done: true, store: 0 });
+	}
+
 	async function build() {
 		const context = (self.context = new AudioContext({ sampleRate: OUTPUT_RATE, latencyHint: 'interactive' }));
+		if (!context.audioWorklet) return;
 		await context.audioWorklet.addModule(new URL('playback-worklet.js', import.meta.url));
 		node = new AudioWorkletNode(context, 'playback', { numberOfInputs: 0, outputChannelCount: [1] });
 		node.port.onmessage = ({ data }) => told(data);

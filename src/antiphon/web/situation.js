@@ -31,12 +31,12 @@ export function situation(s, now) {
 /** Someone speaks, or is about to. @type {(s: State) => string} */
 function talking({ held, press, moment, reply, mode, mic, muted, latched, hearing, thinking }) {
 	if (held && !press?.stopped) return 'held';
-	if (moment === 'interrupted') return moment;
 	if (reply?.action === 'hold') return 'paused';
 	if (reply?.sounding) return mode === 'open_mic' && mic === 'on' && !muted ? 'speaking' : 'speaking-only';
 	if (latched) return 'latched';
-	if (hearing) return 'hearing';
 	if (thinking) return 'thinking';
+	if (moment === 'interrupted') return moment;
+	if (hearing) return 'hearing';
 	return moment === 'stopped' ? moment : '';
 }
 

@@ -86,7 +86,7 @@ const on = {
 		if (!s.reply?.sounding) return s;
 		run({ do: 'flush' });
 		run(send('interrupt'));
-		return passing({ ...s, reply: { ...s.reply, sounding: false } }, 'stopped', run);
+		return passing({ ...s, reply: null }, 'stopped', run);
 	},
 	say(s, { text: typed }, run) {
 		const text = typed.trim();
@@ -227,8 +227,9 @@ const told = {
 	response_done(s, { reply_id: id, text, latency_ms, stages = [], usage }, { at, rtt_ms, buffer_ms }) {
 		const entries = words.finished(s.entries, id, text, { stages, latency_ms, rtt_ms, buffer_ms, usage });
 		const next = { ...marked(s, id, at, 'done'), entries };
-		// The server is done when all has been sent; the voice may still be a second from its end.
-		return s.reply?.id === id && !s.reply.sounding ? { ...next, reply: null, thinking: false } : next;
+		// The server is done when all has been sent; a voice is done when it was heard, and that comes as `sound`.
+		const silent = !entries.some(({ key, voiced }) => key === id && voiced);
+		return s.reply?.id === id && silent ? { ...next, reply: null, thinking: false } : next;
 	},
 };
 

@@ -9,7 +9,7 @@ export const page = Object.fromEntries([...document.querySelectorAll('[id]')].ma
 export function open(dialog) {
 	if (dialog.open) return;
 	dialog.showModal();
-	dialog.onclick = ({ target }) => target === dialog && dialog.close();
+	dialog.onclick = ({ target }) => void (target === dialog && dialog.close()); // false would undo the click
 }
 
 /** Fills in the choices (value, name) after the usual one; what is chosen now.

@@ -7,6 +7,8 @@ import { made } from './waterfall.js';
 /** Pixels: the lanes' names, and the lanes from top to bottom. */
 const LEFT = 62;
 const LANES = { wave: 34, words: 78, reply: 104, decisions: 132 };
+/** Width of a letter. */
+const LETTER = 5.7;
 /** Of a decision's mark; marks that would touch stand below each other. */
 const MARK = 18;
 
@@ -36,7 +38,7 @@ export function timeline(flight, reply, sound, width) {
 		const [at, y] = [x(decision.at), LANES.decisions + MARK * rows[i]];
 		picture.append(drawn('circle', { class: 'mark', cx: at, cy: y, r: MARK / 2 - 1 }), drawn('text', { x: at, y: y + 3.5 }, String(i + 1)));
 	});
-	return made('section', '', made('h3', '', 'Why it answered then'), picture, list(cut.decisions, cut.start));
+	return made('section', '', made('h2', '', 'Why it answered then'), picture, list(cut.decisions, cut.start));
 }
 
 /** @typedef {(ms: number) => number} Scale */
@@ -90,16 +92,18 @@ function wave({ start, end, speech }, { frame_ms, from, levels }, x) {
 	return [...spans, ...bars];
 }
 
-/** The last of the interim words, then the final ones, each where it came; those without room are left out.
- * @param {Extract<FlightItem, { kind: 'words' }>[]} words @param {Scale} x @param {number} width */
+/** The words where they came, the last first: what was final in full, if need be further left; of the others what
+ * there is room for. @param {Extract<FlightItem, { kind: 'words' }>[]} words @param {Scale} x @param {number} width */
 function words(words, x, width) {
 	const shown = [];
 	let right = width;
 	for (const { at, text, final } of words.toReversed()) {
-		const room = Math.floor((right - x(at)) / 5.6) - 1;
-		if (room < 3 || !text) continue;
-		shown.push(drawn('text', { class: final ? 'heard' : '', x: x(at), y: LANES.words + 4 }, text.length > room ? `${text.slice(0, room - 1)}…` : text));
-		right = x(at);
+		const left = final ? Math.max(LEFT, Math.min(x(at), right - text.length * LETTER)) : x(at);
+		const room = Math.floor((right - left) / LETTER);
+		if (room < 4 || !text) continue;
+		const fits = text.length > room ? `${text.slice(0, room - 1)}…` : text;
+		shown.push(drawn('text', { class: final ? 'heard' : '', x: left, y: LANES.words + 4 }, fits));
+		right = left - LETTER;
 	}
 	return shown;
 }

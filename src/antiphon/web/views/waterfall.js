@@ -42,7 +42,7 @@ export function waterfall(latency) {
 	const foot = made('tr', '', header('First sound'), made('td', 'lane', cost), made('td', 'ms', whole(total)), made('td', 'ms of', whole(BUDGET_MS)));
 	const head = made('tr', '', ...['Stage', 'after you stopped', 'took', 'budget'].map((text, i) => made('th', i > 1 ? 'ms' : i ? 'lane' : '', text)));
 	const table = made('table', 'waterfall', made('thead', '', head), body, made('tfoot', '', foot));
-	return made('section', '', made('h3', '', 'Where the time went'), table);
+	return made('section', '', made('h2', '', 'Where the time went'), table);
 }
 
 /** @param {string} text */
