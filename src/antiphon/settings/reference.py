@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
@@ -102,23 +101,25 @@ def _parts(annotation: object) -> Iterator[object]:
 
 def _range(info: FieldInfo) -> str:
     low, high = "", ""
-    for limit in info.metadata:
-        match limit:
-            case Ge():
-                low = f" from {limit.ge}"
-            case Gt():
-                low = f" above {limit.gt}"
-            case Le():
-                high = f" to {limit.le}"
-            case Lt():
-                high = f" below {limit.lt}"
+    if (least := _limit(info, "ge")) is not None:
+        low = f" from {least}"
+    if (above := _limit(info, "gt")) is not None:
+        low = f" above {above}"
+    if (most := _limit(info, "le")) is not None:
+        high = f" to {most}"
     return low + high
 
 
 def _length(info: FieldInfo) -> str:
-    least = next((limit.min_length for limit in info.metadata if isinstance(limit, MinLen)), 0)
-    most = next((limit.max_length for limit in info.metadata if isinstance(limit, MaxLen)), None)
-    return (" that is not empty" if least else "") + (f" of at most {most} characters" if most else "")
+    most = _limit(info, "max_length")
+    return (" that is not empty" if _limit(info, "min_length") else "") + (
+        f" of at most {most} characters" if most else ""
+    )
+
+
+def _limit(info: FieldInfo, name: str) -> float | None:
+    """A constraint of the field, as pydantic keeps it."""
+    return next((getattr(limit, name) for limit in info.metadata if hasattr(limit, name)), None)
 
 
 def settings_page() -> str:
