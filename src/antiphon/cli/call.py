@@ -54,7 +54,7 @@ class Caller:
     "--text", "texts", multiple=True, metavar="WORDS", help="A typed turn; may be given several times."
 )
 @click.option(
-    "--url", help="Server to call, such as http://127.0.0.1:8080; without it, one is started for this."
+    "--url", help="Server to call, such as http://127.0.0.1:8000; without it, one is started for this."
 )
 @click.option(
     "--out",

@@ -232,12 +232,12 @@ class Refused(CallFailed):
 
 
 def voice_url(url: str) -> str:
-    """Where calls are taken, from the address of a server: ``http://host:8080`` →
-    ``ws://host:8080/ws/voice``. Raises CallFailed when it is no address."""
+    """Where calls are taken, from the address of a server: ``http://host:8000`` →
+    ``ws://host:8000/ws/voice``. Raises CallFailed when it is no address."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname:
-        raise CallFailed(f"{url!r} is not the address of a server; write it as http://127.0.0.1:8080")
+        raise CallFailed(f"{url!r} is not the address of a server; write it as http://127.0.0.1:8000")
     path = parts.path if parts.path not in ("", "/") else "/ws/voice"
     return f"{scheme}://{parts.netloc}{path}"
 

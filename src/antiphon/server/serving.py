@@ -58,10 +58,10 @@ def _why_not(host: str, port: int, error: OSError) -> str:
         case errno.EADDRINUSE:
             return (
                 f"port {port} on {host} is in use by another program. Stop that one, or use another port:"
-                f" antiphon serve --port {port + 1 if port < 65535 else 8080} (or ANTIPHON_PORT)."
+                f" antiphon serve --port {port + 1 if port < 65535 else 8000} (or ANTIPHON_PORT)."
             )
         case errno.EACCES:
-            return f"port {port} may not be opened by this user; use one above 1023, such as --port 8080."
+            return f"port {port} may not be opened by this user; use one above 1023, such as --port 8000."
         case errno.EADDRNOTAVAIL:
             return (
                 f"ANTIPHON_HOST={host!r} is not an address of this machine. Use 127.0.0.1 for this machine "

@@ -1,7 +1,7 @@
 """Every setting, with its unit, default and environment name, and where its value came from.
 
 A setting is read from the command line, the environment (``ANTIPHON_PORT``), a ``.env`` file, a TOML file
-(``port = 8080``), or its default; the first that has it wins.
+(``port = 8000``), or its default; the first that has it wins.
 """
 
 from antiphon.settings.definitions import Settings

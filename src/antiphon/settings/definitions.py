@@ -181,7 +181,7 @@ class Settings(BaseModel):
         min_length=1,
         group="Server",
     )
-    port: int = setting(8080, "Port to listen on.", ge=1, le=65535, group="Server")
+    port: int = setting(8000, "Port to listen on.", ge=1, le=65535, group="Server")
     allowed_origins: Origins = setting(
         (),
         "Web origins whose pages may connect, with commas (`https://talk.example.org`); empty: only the page "
