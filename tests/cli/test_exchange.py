@@ -52,7 +52,7 @@ BEGUN = wire.ResponseStarted(turn_id="t1", reply_id="r1")
 
 def test_a_call_is_over_when_its_answer_is() -> None:
     assert not is_over(told(HEARD), now=1.5)
-    assert not is_over(told(HEARD, BEGUN), now=1000.0)
+    assert not is_over(told(HEARD, BEGUN), now=61.0)
     assert is_over(told(HEARD, BEGUN, done("r1")), now=3.0)
 
 
@@ -66,6 +66,10 @@ def test_speech_that_is_not_transcribed_is_not_waited_for_forever() -> None:
 def test_words_are_waited_for_longer_than_noise() -> None:
     assert not is_over(told(HEARD), now=60.0)
     assert is_over(told(HEARD), now=61.5)
+
+
+def test_a_reply_that_stops_in_the_middle_is_not_waited_for_forever() -> None:
+    assert is_over(told(HEARD, BEGUN, b"\0\0"), now=63.5)
 
 
 def test_a_turn_that_was_taken_back_needs_no_answer() -> None:

@@ -158,7 +158,11 @@ async def _turn(
     if caller.out is not None and said.exchange.sound:
         written = _out_path(caller, source)
         write_wav(written, bytes(said.exchange.sound), OUTPUT_RATE)
-    errors = [*(error.message for error in said.exchange.errors), *([said.lost] if said.lost else [])]
+    errors = [error.message for error in said.exchange.errors]
+    if said.lost:
+        errors.append(said.lost)
+    elif said.exchange.replying:
+        errors.append("the reply did not come to its end")
     return CallResult(
         label=str(source),
         said=said,

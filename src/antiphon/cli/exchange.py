@@ -83,7 +83,7 @@ class Exchange:
         long the server may stay silent on speech it did not transcribe, ``reply_patience_s`` on words it
         has to answer."""
         if self.replying:
-            return False
+            return now > self.last_event_at + reply_patience_s
         waiting = set(self.transcripts) - self.answered
         if not waiting and self.answered and not self.unanswered:
             return True
