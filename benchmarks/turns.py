@@ -19,12 +19,12 @@ import asyncio
 import os
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.plot import Bar, machine, percentile, print_table, write_bars, write_json
+from benchmarks.plot import Bar, describe, machine, percentile, table, write_bars, write_json, write_section
 from benchmarks.rooms import LEAD_S, ROOMS, Clip, Rooms, clips
 from benchmarks.turn_world import Contender, Ending, Hearing, plain_silence, turn_machine, turn_model_alone
 
@@ -38,8 +38,9 @@ VAD, TURN, ASR = "vad/silero-6", "turn/smart-turn-3.2", "asr/whisper-base"
 EARLY_S = 0.05
 """An ending this little before the measured end of speech is at the end: the ends are known to about 50
 ms."""
-RESULT = ROOT / "docs" / "benchmarks" / "turns.json"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "pictures" / "turns.svg"
+TITLE = "Wait after the last word: median, and 95th percentile (tick)"
 
 
 def antiphon(preset: Preset) -> Contender:
@@ -47,12 +48,15 @@ def antiphon(preset: Preset) -> Contender:
     return turn_machine(replace(TurnPolicy.of(preset), interim_every_s=0.0))
 
 
+OURS, SILENCE = "Antiphon, balanced", "500 ms silence"
+"""Compared by the figures."""
+
 CONTENDERS: Mapping[str, Contender] = {
-    "Antiphon, balanced": antiphon("balanced"),
+    OURS: antiphon("balanced"),
     "Antiphon, quick": antiphon("quick"),
     "Antiphon, patient": antiphon("patient"),
     "smart-turn alone": turn_model_alone(),
-    "500 ms silence": plain_silence(0.5),
+    SILENCE: plain_silence(0.5),
 }
 
 
@@ -126,16 +130,36 @@ def summary(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def report(outcomes: Sequence[Outcome]) -> None:
-    """Print a table for all rooms together and one for each."""
+def report(outcomes: Sequence[Outcome]) -> str:
+    """A table for all rooms together and one for each, and the figures."""
     columns = ["", "turns", "cut off", "heard", "pauses cut", "wait p50", "wait p95", "unanswered"]
-    by_room = {
-        room: [o for o in outcomes if o.room == room] for room in dict.fromkeys(o.room for o in outcomes)
-    }
+    rooms = list(dict.fromkeys(outcome.room for outcome in outcomes))
+    by_room = {room: [o for o in outcomes if o.room == room] for room in rooms}
+    parts = {"All rooms": list(outcomes), **by_room} if len(rooms) > 1 else by_room
     names = list(dict.fromkeys(outcome.contender for outcome in outcomes))
-    for title, part in {"All rooms": list(outcomes), **by_room}.items():
+    blocks = []
+    for title, part in parts.items():
         rows = [[name, *summary([o for o in part if o.contender == name])] for name in names]
-        print_table(f"{title} (waits in ms)", columns, rows)
+        blocks.append(f"{title} (waits in ms)\n\n{table(columns, rows)}")
+    return "\n\n".join([*blocks, "\n".join(figures(outcomes))])
+
+
+def figures(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Each figure that this run can judge."""
+    mine = [outcome for outcome in outcomes if outcome.contender == OURS]
+    silence = [outcome for outcome in outcomes if outcome.contender == SILENCE]
+    if not mine or not silence:
+        return
+    paused = sum(outcome.cut_offs > 0 for outcome in mine if outcome.group == "callers with a pause")
+    yield f"- turns with a pause cut off by {OURS}: {paused} (none): {_verdict(paused == 0)}"
+    ours, theirs = (sum(outcome.cut_offs > 0 for outcome in part) for part in (mine, silence))
+    yield f"- false cut-offs: {ours} beside {theirs} (at most a third): {_verdict(3 * ours <= theirs)}"
+    waits = [statistics.median(o.wait_ms for o in part if o.wait_ms is not None) for part in (mine, silence)]
+    yield f"- median wait: {waits[0]:.0f} beside {waits[1]:.0f} ms (lower): {_verdict(waits[0] < waits[1])}"
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "missed"
 
 
 def plot(outcomes: Sequence[Outcome], path: Path) -> None:
@@ -147,7 +171,7 @@ def plot(outcomes: Sequence[Outcome], path: Path) -> None:
         cut = sum(outcome.cut_offs > 0 for outcome in mine)
         label = f"{name}: {cut} of {len(mine)} cut off"
         bars.append(Bar(label=label, parts=[statistics.median(waits)], mark=percentile(waits, 95)))
-    write_bars(path, "Wait after the last word: median, and 95th percentile (tick)", ["wait"], bars)
+    write_bars(path, TITLE, ["wait"], bars)
 
 
 def main() -> None:
@@ -161,18 +185,24 @@ def main() -> None:
     parser.add_argument(
         "--details", action="store_true", help="print every turn that was cut off or kept waiting"
     )
-    parser.add_argument("--json", type=Path, default=RESULT)
-    parser.add_argument("--plot", type=Path, default=PLOT)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "turns.json")
+    parser.add_argument("--docs", action="store_true", help="put tables and plot into docs/ too")
     options = parser.parse_args()
     models = options.models or load_settings(os.environ).settings.models
+    where = machine()
     outcomes = asyncio.run(measure(options.rooms, options.contenders, models))
     if options.details:
         for outcome in outcomes:
             if outcome.cut_offs or outcome.wait_ms is None or outcome.wait_ms > 1_000:
                 print(outcome)
-    report(outcomes)
-    write_json(options.json, {"machine": machine(), "outcomes": [asdict(outcome) for outcome in outcomes]})
-    plot(outcomes, options.plot)
+    print(report(outcomes))
+    write_json(options.out, {"machine": where, "outcomes": [asdict(outcome) for outcome in outcomes]})
+    plot(outcomes, options.out.with_suffix(".svg"))
+    if options.docs:
+        plot(outcomes, PLOT)
+        about = describe(where, "python benchmarks/turns.py")
+        write_section(DOCUMENT, "turns", f"![{TITLE}](pictures/{PLOT.name})\n\n{about}\n\n{report(outcomes)}")
+    print(f"written: {options.out} and the plot beside it")
 
 
 if __name__ == "__main__":

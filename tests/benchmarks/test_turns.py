@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from benchmarks.rooms import LEAD_S, RATE, ROOMS, TAIL_S, Clip, Room, Rooms, clips
 from benchmarks.turn_world import Ending, Hearing, plain_silence, turn_machine, turn_model_alone
-from benchmarks.turns import judge
+from benchmarks.turns import OURS, SILENCE, figures, judge, report
 
 from antiphon.audio.coded_speech import SpeechTrack
 from antiphon.audio.frames import to_float
@@ -99,3 +99,22 @@ def test_how_endings_are_judged() -> None:
     outcome = judge("x", c, "clean", [Ending(at=2.9, sounds_at=3.0), Ending(at=3.5), Ending(at=end + 0.3)])
     assert (outcome.cut_offs, outcome.heard_cut_offs, outcome.wait_ms) == (2, 1, 300)
     assert judge("x", c, "clean", [Ending(at=2.9)]).wait_ms is None
+
+
+def test_the_figures_compare_with_plain_silence() -> None:
+    paused, plain = clip("callers/qpause00"), clip("callers/q00")
+    ends = {c.name: LEAD_S + c.end_s for c in (paused, plain)}
+
+    def outcomes(wait: float, silence_wait: float, *, cut: bool) -> list[str]:
+        early = [Ending(at=2.7)] if cut else []
+        found = [
+            judge(OURS, paused, "clean", [*early, Ending(at=ends[paused.name] + wait)]),
+            judge(OURS, plain, "clean", [Ending(at=ends[plain.name] + wait)]),
+            judge(SILENCE, paused, "clean", [Ending(at=2.7), Ending(at=ends[paused.name] + silence_wait)]),
+            judge(SILENCE, plain, "clean", [Ending(at=ends[plain.name] + silence_wait)]),
+        ]
+        assert "| 500 ms silence     |     2 |       1 |" in report(found)
+        return [line.rpartition(": ")[2] for line in figures(found)]
+
+    assert outcomes(0.3, 0.5, cut=False) == ["met", "met", "met"]
+    assert outcomes(0.6, 0.5, cut=True) == ["missed", "missed", "missed"]
