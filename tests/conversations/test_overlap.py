@@ -105,3 +105,12 @@ async def test_a_recogniser_that_is_too_slow_leaves_it_to_length() -> None:
         await conversation.until(20.0)
         (cut, *_) = conversation.all(events.Interrupted)
         assert conversation.heard("r1") == cut.heard_text
+
+
+async def test_yes_to_a_question_being_asked_is_an_answer() -> None:
+    ask = "I can tell you a story about the sea. Would you like me to do that now?"
+    async with talk({"story": ask, "yes": "Then listen."}) as conversation:
+        conversation.user.says("tell me a story", from_=0.5, to=1.5)
+        conversation.user.says("yes please", from_=6.0, to=6.6)
+        await conversation.until(10.0)
+        assert conversation.heard("r2") == "Then listen."

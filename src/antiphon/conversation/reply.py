@@ -163,7 +163,7 @@ class Reply:
             group.create_task(self._play())
 
     async def _write(self) -> None:
-        cutter = ClauseCutter()
+        cutter = ClauseCutter(language=self.order.language or "en")
         try:
             try:
                 await self._write_once(cutter)

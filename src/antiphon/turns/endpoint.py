@@ -32,7 +32,8 @@ class Wait:
 def confidence_of(probability: float | None, text: str, language: str) -> tuple[float, str]:
     """How sure it is that the turn is over, 0-1, and what decided.
 
-    The words can veto the sound ("… and", "four seven two") and can settle it ("Stop."); otherwise the sound decides.
+    The words can veto the sound ("… and", "four seven two"), settle it ("Stop."), or speak for an end (a whole
+    question); otherwise the sound decides.
     """
     heard = UNKNOWN if probability is None else probability
     words = completeness(text, language)
@@ -40,6 +41,9 @@ def confidence_of(probability: float | None, text: str, language: str) -> tuple[
         return min(heard, UNSURE), words.reason
     if words.verdict == "complete":
         return max(heard, SURE), words.reason
+    if words.verdict == "likely":
+        # A whole question may still go on ("What is the capital? … of France"): it gets the benefit of the doubt.
+        return max(heard, (heard + SURE) / 2), words.reason
     return heard, "the sound decides" if probability is not None else "nothing decides yet"
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
-from antiphon.turns.backchannel import is_backchannel
+from antiphon.turns.backchannel import is_assent, is_backchannel
 from antiphon.turns.echo import is_echo
+
+
+QUESTION_MARKS = ("?", "？", "؟")
 
 
 class Verdict(Enum):
@@ -23,6 +26,8 @@ def judge_overlap(text: str, *, said: str, language: str) -> Verdict:
         return Verdict.NOTHING
     if said and is_echo(text, said):
         return Verdict.ECHO
+    if is_assent(text, language) and said.rstrip().endswith(QUESTION_MARKS):
+        return Verdict.INTERRUPTION  # "yes" to what is being asked is an answer
     if is_backchannel(text, language):
         return Verdict.BACKCHANNEL
     return Verdict.INTERRUPTION
