@@ -18,11 +18,15 @@ import asyncio
 import json
 import os
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.plot import describe, machine, percentile, table, write_json, write_section
 
 from antiphon.audio.wav import read_wav
 from antiphon.conversation import events
@@ -32,7 +36,6 @@ from antiphon.inference.runtime import LocalRuntimes
 from antiphon.inference.store import ModelStore
 from antiphon.providers.scripted import ScriptedLanguageModel, ScriptedSynthesizer
 from antiphon.settings import load_settings
-from plot import machine, percentile, print_table, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEECH = ROOT / "tests" / "speech"
@@ -183,7 +186,6 @@ class Trial:
 
 async def measure(models: Path, only: Sequence[str]) -> list[Outcome]:
     store = ModelStore(models)
-    outcomes = []
     async with LocalRuntimes([store.resolve(model) for model in (VAD, TURN, ASR)]) as runtimes:
         providers = Providers(
             recognizer=runtimes.recognizer(ASR),
@@ -192,13 +194,12 @@ async def measure(models: Path, only: Sequence[str]) -> list[Outcome]:
             voice_detector=runtimes.voice_detector(VAD),
             turn_model=runtimes.turn_model(TURN),
         )
-        for overlap in overlaps():
-            if not only or overlap.name in only:
-                outcomes.append(await Trial(overlap, providers).run())
-    return outcomes
+        chosen = [overlap for overlap in overlaps() if not only or overlap.name in only]
+        return [await Trial(overlap, providers).run() for overlap in chosen]
 
 
-def report(outcomes: Sequence[Outcome]) -> None:
+def report(outcomes: Sequence[Outcome]) -> str:
+    """The table, what went wrong, and the figures."""
     rows = []
     for kind in ("interruption", "backchannel", "noise"):
         mine = [outcome for outcome in outcomes if outcome.kind == kind]
@@ -215,22 +216,33 @@ def report(outcomes: Sequence[Outcome]) -> None:
                 f"{statistics.median(ended):.0f}" if ended else "-",
             ]
         )
-    columns = [
-        "said over a reply",
-        "times",
-        "ended it",
-        "silenced it",
-        "silent after p50",
-        "p95",
-        "ended after p50",
-    ]
-    print_table("Speech over a reply (ms from its first sound)", columns, rows)
+    columns = ["said over a reply", "times", "ended it", "silenced it", "silent p50", "p95", "ended p50"]
+    title = "Speech over a reply (ms from its first sound)"
+    return "\n\n".join([title, table(columns, rows), "\n".join([*mistakes(outcomes), *figures(outcomes)])])
+
+
+def mistakes(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for outcome in outcomes:
-        wrong = (outcome.ended_ms is None) == (outcome.kind == "interruption")
-        if wrong:
-            print(
-                f"wrong: {outcome.kind} {outcome.name} {outcome.text!r}: {outcome.reason or 'nothing happened'}"
-            )
+        if (outcome.ended_ms is None) == (outcome.kind == "interruption"):
+            why = outcome.reason or "nothing happened"
+            yield f"- wrong: {outcome.kind} {outcome.name} {outcome.text!r}: {why}"
+
+
+def figures(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Each figure, and whether it was reached."""
+    ours = [outcome for outcome in outcomes if outcome.kind == "interruption"]
+    silent = [outcome.silent_ms for outcome in ours if outcome.silent_ms is not None]
+    late = percentile(silent, 95)
+    yield f"- silent after, p95: {late:.0f} ms (at most 300): {_verdict(late <= 300)}"
+    ignored = sum(outcome.ended_ms is None for outcome in ours)
+    yield f"- interruptions ignored: {ignored} of {len(ours)} (none): {_verdict(ignored == 0)}"
+    ended = sum(outcome.ended_ms is not None for outcome in outcomes if outcome.kind != "interruption")
+    others = len(outcomes) - len(ours)
+    yield f"- ended by a backchannel or a noise: {ended} of {others} (1 in 20): {_verdict(20 * ended <= others)}"
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "missed"
 
 
 def main() -> None:
@@ -239,12 +251,17 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--models", type=Path, default=None, help="the models folder")
-    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "out" / "barge_in.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "out" / "barge_in.json")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/ too")
     options = parser.parse_args()
     models = options.models or load_settings(os.environ).settings.models
+    where = machine()
     outcomes = asyncio.run(measure(models, options.only))
-    report(outcomes)
-    write_json(options.json, {"machine": machine(), "outcomes": [asdict(outcome) for outcome in outcomes]})
+    print(report(outcomes))
+    write_json(options.out, {"machine": where, "outcomes": [asdict(outcome) for outcome in outcomes]})
+    if options.docs:
+        about = describe(where, "python benchmarks/barge_in.py")
+        write_section(ROOT / "docs" / "benchmarks.md", "barge-in", f"{about}\n\n{report(outcomes)}")
 
 
 if __name__ == "__main__":
