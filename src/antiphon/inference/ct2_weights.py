@@ -44,8 +44,9 @@ class Weights:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the pages back that were read; what is used later is read again."""
+        """Give the pages back that were read; of what is used later, no more is read than is used."""
         self._file.madvise(mmap.MADV_DONTNEED)
+        self._file.madvise(mmap.MADV_RANDOM)
 
     def __contains__(self, name: str) -> bool:
         return self._aliases.get(name, name) in self._places

@@ -20,6 +20,9 @@ HOP = 160
 """Samples between windows: 10 ms."""
 BINS = FFT_SIZE // 2 + 1
 
+_FRAMES_AT_ONCE = 16
+"""Frames by 201 bins by 80 bands stay below the 2^18 products from which OpenBLAS uses threads."""
+
 _LINEAR_STEP_HZ = 200.0 / 3
 _LOG_FROM_HZ = 1000.0
 _LOG_STEP = np.log(6.4) / 27.0
@@ -74,7 +77,17 @@ def mel_power(pcm: NDArray[np.float32], *, n_mels: int = 80) -> NDArray[np.float
     windows = np.lib.stride_tricks.sliding_window_view(padded, FFT_SIZE)[::HOP][:frames]
     spectrum = np.fft.rfft(windows * _hann(), axis=-1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return np.asarray(power @ mel_filterbank(n_mels), dtype=np.float32)
+    return _to_bands(power, mel_filterbank(n_mels))
+
+
+def _to_bands(power: NDArray[np.float32], filterbank: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``power @ filterbank``, a few frames at a time: a larger product wakes BLAS's threads, which then spin
+    for longer than the product takes, on cores that the models need."""
+    whole = len(power) // _FRAMES_AT_ONCE * _FRAMES_AT_ONCE
+    blocks = power[:whole].reshape(-1, _FRAMES_AT_ONCE, BINS) @ filterbank
+    return np.concatenate(
+        (blocks.reshape(whole, filterbank.shape[1]), power[whole:] @ filterbank), dtype=np.float32
+    )
 
 
 def log_scale(power: NDArray[np.float32]) -> NDArray[np.float32]:
