@@ -141,7 +141,7 @@ def test_an_answer_explains_itself(visit: Come, size: tuple[int, int]) -> None:
     page.click(".took")
     page.wait_for_selector(".waterfall")
     rows = page.eval_on_selector_all(".waterfall tbody tr", "rows => rows.map(row => row.firstChild.textContent)")
-    assert rows == ["End of turn", "Upload", "Recognise", "Think", "First clause", "Voice", "Download", "Jitter buffer"]
+    assert rows == ["Capture", "Upload", "Recognise", "Think", "First clause", "Voice", "Download", "Jitter buffer"]
     assert "1450 ms" in page.inner_text(".waterfall tfoot")
     assert page.locator(".timeline .wave").count() > 20, "the sound of the microphone"
     assert page.locator(".timeline .wave.said").count() > 3, "some of it taken for speech"

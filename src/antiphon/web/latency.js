@@ -6,14 +6,14 @@ export const BUDGET_MS = Object.values(BUDGET).reduce((sum, ms) => sum + ms, 0);
 
 /** @type {Record<string, string>} */
 const NAMES = {
-	capture: 'End of turn',
+	capture: 'Capture',
 	upload: 'Upload',
 	asr: 'Recognise',
 	network: 'Providers’ network',
 	llm: 'Think',
 	clause: 'First clause',
 	tts: 'Voice',
-	hold: 'Held back',
+	hold: 'Held until sure',
 	download: 'Download',
 	playback: 'Jitter buffer',
 };

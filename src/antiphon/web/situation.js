@@ -51,7 +51,7 @@ function quiet({ leaving, mic, moment, mode, muted }) {
 
 /** @type {(s: State, now: number) => Situation} */
 function loading({ loading: load, wanted }, now) {
-	const then = wanted ? 'It starts by itself.' : 'Tap to start as soon as it is ready.';
+	const then = wanted ? 'It starts by itself.' : 'Tap to start when ready.';
 	if (!load || load.readiness.draining) return says('restarting', { then });
 	const { fraction, line, failed } = loadingProgress(load.readiness);
 	const why = load.readiness.error?.message ?? failed;
@@ -78,10 +78,9 @@ export function loadingProgress({ models }) {
 	}
 	const [got, all] = [busy?.done_bytes ?? 0, busy?.total_bytes ?? 0].map((bytes) => Math.round(bytes / 1e6));
 	const bytes = busy?.stage === 'downloading' && all ? `, ${got} of ${all} MB` : '';
-	const ready = `${models.length - cold.length} of ${models.length} ready`;
 	return {
 		fraction: done / (total || 1),
-		line: busy ? `${busy.id}: ${DOING[busy.stage] ?? busy.stage}${bytes} (${ready})` : 'Waking the models',
+		line: busy ? `${busy.id}: ${DOING[busy.stage] ?? busy.stage}${bytes}` : 'Waking the models',
 		failed: broken ? `${broken.id}: ${broken.message || 'it failed.'}` : '',
 	};
 }

@@ -113,10 +113,17 @@ const voice = ({ sound }, x) =>
 	sound.map(({ start, end, what }) =>
 		drawn('rect', { class: what === 'duck' || what === 'hold' ? 'reply low' : 'reply', x: x(start), y: LANES.reply - 6, width: Math.max(2, x(end) - x(start)), height: 12, rx: 4 }));
 
+/** `wait_ms: 200` → "wait 200 ms". @param {string} key @param {unknown} value */
+function figure(key, value) {
+	const [, name, unit = ''] = key.match(/^(.*?)(?:_(ms|s|db))?$/) ?? ['', key];
+	const told = typeof value === 'number' ? Math.round(value * 1000) / 1000 : value;
+	return `${name.replaceAll('_', ' ')} ${told}${unit && ` ${unit}`}`;
+}
+
 /** @param {Extract<FlightItem, { kind: 'decision' }>[]} decisions @param {number} start */
 function list(decisions, start) {
 	const items = decisions.map(({ at, name, reason, details }, i) => {
-		const figures = Object.entries(details ?? {}).map(([key, value]) => `${key} ${typeof value === 'number' ? Math.round(value * 1000) / 1000 : value}`);
+		const figures = Object.entries(details ?? {}).map(([key, value]) => figure(key, value));
 		const text = made('span', '', made('b', '', name.replaceAll('_', ' ')), ` ${reason} `, made('small', '', figures.join(' · ')));
 		return made('li', '', made('span', 'number', String(i + 1)), made('time', '', `${((at - start) / 1000).toFixed(2)} s`), text);
 	});
