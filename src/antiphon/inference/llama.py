@@ -17,12 +17,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from antiphon.errors import ModelError, ProviderError, ProviderRejected, ProviderUnavailable
-from antiphon.inference.lanes import BACKGROUND_NICE, be_nice
+from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from antiphon.inference.onnx import damaged, import_extra, missing
 from antiphon.inference.slots import Slots
 
@@ -50,14 +50,19 @@ class LlamaConfig:
     """Prompt tokens evaluated between two chances to stop, or to let other replies go on. A batch of 32 runs
     within a tenth as fast as one of 128 (about 0.1 s with a model of 135 million parameters, 1 s with 1.5
     billion)."""
-    nice: int = BACKGROUND_NICE
+
+
+class LlamaServer(Protocol):
+    """What is used of ``xllamacpp.Server``, which has no types of its own."""
+
+    def handle_chat_completions(self, body: dict[str, Any], callback: Callable[[Event], bool], /) -> None:
+        """Blocks, calling ``callback`` with each event on this thread, until the end or until it returns True."""
 
 
 class Llama:
     """One loaded model. A context manager: leaving it stops all replies and frees the model."""
 
-    def __init__(self, path: Path, config: LlamaConfig) -> None:
-        """Load the GGUF file at ``path``. Blocks for 0.3-3 s. Raises ``ModelError``."""
+    def __init__(self, server: LlamaServer, config: LlamaConfig) -> None:
         self.config = config
         self._name = f"local:{config.model_id.rpartition('/')[2]}"
         self._slots = Slots(config.slots)
@@ -65,7 +70,12 @@ class Llama:
         self._prefills: dict[int, _Generation] = {}
         self._closing = threading.Event()
         self._threads = ThreadPoolExecutor(config.slots, thread_name_prefix="llama")
-        self._server = _in_nice_thread(config.nice, lambda: _open(path, config))
+        self._server: LlamaServer | None = server
+
+    @classmethod
+    def open(cls, path: Path, config: LlamaConfig) -> Llama:
+        """Load the GGUF file at ``path``. Blocks for 0.3-3 s. Raises ``ModelError``."""
+        return cls(open_server(path, config), config)
 
     @asynccontextmanager
     async def generate(self, request: Mapping[str, Any], *, key: str) -> AsyncIterator[AsyncIterator[Event]]:
@@ -93,7 +103,7 @@ class Llama:
         slot = self._slots.take(key)
         if slot is None:
             return 0
-        generation = self._start({**request, "max_tokens": 0, "return_progress": True}, slot)
+        generation = self._start({**request, "max_tokens": 0}, slot)
         self._prefills[slot] = generation
         try:
             evaluated = 0
@@ -153,7 +163,8 @@ class Llama:
             return await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled():
-                self._release(granted.result())
+                self._slots.release(granted.result())
+                self._grant()
             raise
 
     def _grant(self) -> None:
@@ -169,21 +180,18 @@ class Llama:
                 granted.set_result(slot)
         self._waiting = still
 
-    def _release(self, slot: int) -> None:
-        self._slots.release(slot)
-        self._grant()
-
     def _start(self, request: Mapping[str, Any], slot: int) -> _Generation:
         """Call llama.cpp on a thread. The slot is released when that call has ended, however the caller
         left."""
         loop = asyncio.get_running_loop()
         generation = _Generation(self._name, self._closing, loop)
-        body = {**request, "id_slot": slot, "cache_prompt": True, "stream": True}
+        # Progress makes a callback after each batch of the prompt: a chance to stop before the first token.
+        body = {**request, "id_slot": slot, "cache_prompt": True, "stream": True, "return_progress": True}
         call = self._threads.submit(_call, self._server, body, generation, self._name)
 
         def ended(call: Future[None]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._release, slot)
+            self._slots.release(slot)
+            _tell(loop, self._grant)
 
         call.add_done_callback(ended)
         return generation
@@ -232,12 +240,21 @@ class _Generation:
             raise ProviderUnavailable("The language model is shutting down.", provider=self._provider)
 
     def _put(self, item: Event | ProviderError | None) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+        _tell(self._loop, partial(self._queue.put_nowait, item))
 
 
-def _call(server: Any, body: Mapping[str, Any], generation: _Generation, name: str) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    """Have the event loop do it, from another thread. A loop that has closed has nobody left to tell."""
+    try:
+        loop.call_soon_threadsafe(what)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+
+
+def _call(server: LlamaServer | None, body: Mapping[str, Any], generation: _Generation, name: str) -> None:
     """One blocking call, on its thread."""
+    assert server is not None, "calls end before the model is freed"
     try:
         server.handle_chat_completions(dict(body), generation.hear)
     except (ValueError, TypeError) as error:  # what llama.cpp makes of a request it cannot read
@@ -262,9 +279,9 @@ def _provider_error(error: Mapping[str, Any], provider: str) -> ProviderError:
     return ProviderRejected(message, provider=provider)
 
 
-def _open(path: Path, config: LlamaConfig) -> Any:
-    """Load the model. llama.cpp insists on an HTTP listener: it gets a socket file in a private folder, so
-    that nobody else can reach it."""
+def open_server(path: Path, config: LlamaConfig) -> LlamaServer:
+    """Load the model; its threads inherit the calling thread's niceness. llama.cpp insists on an HTTP listener:
+    it gets a socket file in a private folder, so that nobody else can reach it."""
     runtime = import_extra("xllamacpp", extra="local", model_id=config.model_id)
     if not path.is_file():
         raise missing(path, model_id=config.model_id)
@@ -287,23 +304,7 @@ def _open(path: Path, config: LlamaConfig) -> Any:
     with tempfile.TemporaryDirectory(prefix="antiphon-") as private:
         params.hostnames = [f"{private}/llama.sock"]
         try:
-            return runtime.Server(params)
+            server: LlamaServer = runtime.Server(params)
+            return server
         except RuntimeError as error:
             raise damaged(config.model_id) from error
-
-
-def _in_nice_thread(nice: int, work: Callable[[], Any]) -> Any:
-    """Run ``work`` on a thread of lower priority, which the threads that it starts inherit."""
-    done: Future[Any] = Future()
-
-    def run() -> None:
-        be_nice(nice)
-        try:
-            done.set_result(work())
-        except (ModelError, RuntimeError, OSError) as error:
-            done.set_exception(error)
-
-    thread = threading.Thread(target=run, name="llama-load")
-    thread.start()
-    thread.join()
-    return done.result()

@@ -176,7 +176,7 @@ class LocalRuntimes:
                 voice = open_voice(model, threads=threads)
                 return LocalSynthesizer(voice, self.lane, name=name, languages=_languages(model))
             case "llm":
-                llama = self._keep(Llama(model.main, self._llama_config(model)))
+                llama = self._keep(Llama.open(model.main, self._llama_config(model)))
                 small = model.main.stat().st_size < SMALL_MODEL_BYTES
                 return LocalLanguageModel(llama, name=name, manner=SMALL_MANNER if small else Manner())
             case _:
