@@ -22,8 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable
+from antiphon.errors import ModelError, ProviderError, ProviderRejected, ProviderUnavailable
 from antiphon.inference.onnx import damaged, import_extra, missing
+from antiphon.inference.openmp import lend_openmp
 from antiphon.inference.slots import Slots
 
 Event = dict[str, Any]
@@ -279,10 +280,26 @@ def _provider_error(error: Mapping[str, Any], provider: str) -> ProviderError:
     return ProviderRejected(message, provider=provider)
 
 
+def _import_runtime(model_id: str) -> Any:
+    """xllamacpp, with ctranslate2's OpenMP where the system has none."""
+    try:
+        return import_extra("xllamacpp", extra="local", model_id=model_id)
+    except ModelError as error:
+        if "libgomp" not in error.message:
+            raise
+        if not lend_openmp():
+            raise ModelError(
+                f"{model_id} needs OpenMP's runtime, libgomp.so.1. Install it with the system's packages "
+                "(Debian and Ubuntu: apt-get install libgomp1).",
+                model_id=model_id,
+            ) from error
+    return import_extra("xllamacpp", extra="local", model_id=model_id)
+
+
 def open_server(path: Path, config: LlamaConfig) -> LlamaServer:
     """Load the model; its threads inherit the calling thread's niceness. llama.cpp insists on an HTTP listener:
     it gets a socket file in a private folder, so that nobody else can reach it."""
-    runtime = import_extra("xllamacpp", extra="local", model_id=config.model_id)
+    runtime = _import_runtime(config.model_id)
     if not path.is_file():
         raise missing(path, model_id=config.model_id)
     params = runtime.CommonParams()
