@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
 from tests.browser.scripted_server import PATIENCE_S, Caller, ScriptedServer
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -27,7 +27,9 @@ WIDE, NARROW = (1280, 800), (390, 844)
 
 WATCH = """
 window.seen = {policy: [], shifts: 0, frames: 0};
-addEventListener('securitypolicyviolation', (event) => seen.policy.push(`${event.violatedDirective} ${event.blockedURI}`));
+addEventListener('securitypolicyviolation', ({violatedDirective, blockedURI}) => {
+  seen.policy.push(`${violatedDirective} ${blockedURI}`);
+});
 new PerformanceObserver((list) => {
   for (const shift of list.getEntries()) if (!shift.hadRecentInput) seen.shifts += shift.value;
 }).observe({type: 'layout-shift', buffered: true});
@@ -84,9 +86,14 @@ class Visit:
 
     def words(self) -> list[str]:
         """The conversation as it can be read, without what is for screen readers only."""
-        return self.page.eval_on_selector_all(
-            "#entries .entry", "items => items.map(i => i.querySelector('.said').textContent + i.querySelector('.rest').textContent)"
-        )
+        return read(self.page, "#entries .entry")
+
+
+def read(page: Page, selector: str) -> list[str]:
+    """What can be read in each of these entries, without what is for screen readers only."""
+    visible = "[...item.querySelectorAll('.said, .rest')].map(part => part.textContent).join('')"
+    found: list[str] = page.eval_on_selector_all(selector, f"items => items.map(item => {visible})")
+    return found
 
 
 def ask(caller: Caller, turn: str, question: str) -> None:
@@ -148,22 +155,30 @@ def visit(chromium: Browser, server: ScriptedServer) -> Iterator[Callable[..., V
         context.set_default_timeout(PATIENCE_S * 1000)
         context.add_init_script(WATCH + script)
         if kept is not None:
-            keep = f"localStorage.getItem('antiphon') ?? localStorage.setItem('antiphon', {json.dumps(json.dumps(kept))});"
-            context.add_init_script(keep)
+            wishes = json.dumps(json.dumps(kept))
+            context.add_init_script(f"localStorage.antiphon ??= {wishes};")
         visit = Visit(context.new_page(), server)
-        visit.page.on("pageerror", lambda error: visit.problems.append(str(error)))
-        visit.page.on("console", lambda said: fault(said) and visit.problems.append(said.text))
-        visit.page.on("request", lambda asked: outside(asked.url) and visit.problems.append(f"asked for {asked.url}"))
+        watch(visit)
         visit.page.goto(url or server.url)
         visits.append(visit)
         return visit
 
-    def fault(said: ConsoleMessage) -> bool:
-        return said.type == "error" and not said.text.startswith(NETWORK)
+    def watch(visit: Visit) -> None:
+        def thrown(error: Error) -> None:
+            visit.problems.append(str(error))
 
-    def outside(url: str) -> bool:
-        places = (f"//127.0.0.1:{server.port}/", f"//kitchen.test:{server.port}/")
-        return not url.startswith(("blob:", "data:")) and not any(place in url for place in places)
+        def logged(said: ConsoleMessage) -> None:
+            if said.type == "error" and not said.text.startswith(NETWORK):
+                visit.problems.append(said.text)
+
+        def asked(request: Request) -> None:
+            places = (f"//127.0.0.1:{server.port}/", f"//kitchen.test:{server.port}/")
+            if not request.url.startswith(("blob:", "data:")) and not any(p in request.url for p in places):
+                visit.problems.append(f"asked for {request.url}")
+
+        visit.page.on("pageerror", thrown)
+        visit.page.on("console", logged)
+        visit.page.on("request", asked)
 
     yield come
     for each in visits:

@@ -18,7 +18,11 @@ SLOWER = 4
 COUNT = """new Promise((done) => {
   const began = performance.now();
   let frames = 0;
-  const next = (now) => { frames += 1; now - began < 3000 ? requestAnimationFrame(next) : done(frames / (now - began) * 1000); };
+  const next = (now) => {
+    frames += 1;
+    if (now - began < 3000) requestAnimationFrame(next);
+    else done(frames / (now - began) * 1000);
+  };
   requestAnimationFrame(next);
 })"""
 PAINTED = """new Promise((done) => new PerformanceObserver((list) => done(list.getEntries()[0].startTime))
@@ -26,13 +30,15 @@ PAINTED = """new Promise((done) => new PerformanceObserver((list) => done(list.g
 
 
 def fresh(browser: Browser, url: str) -> Page:
-    page = browser.new_context(viewport={"width": NARROW[0], "height": NARROW[1]}, device_scale_factor=2).new_page()
+    page = browser.new_context(
+        viewport={"width": NARROW[0], "height": NARROW[1]}, device_scale_factor=2
+    ).new_page()
     page.goto(url)
     return page
 
 
 def first_paint(browser: Browser, url: str) -> float:
-    times = []
+    times: list[float] = []
     for _ in range(VISITS):
         page = fresh(browser, url)
         times.append(page.evaluate(PAINTED))
@@ -60,7 +66,9 @@ def main() -> None:
     from tests.page.test_page import ON_DEMAND
 
     sizes = weights()
-    print(f"scripts loaded with the page: {sum(s for n, s in sizes.items() if n not in ON_DEMAND) / 1000:.1f} KB")
+    print(
+        f"scripts loaded with the page: {sum(s for n, s in sizes.items() if n not in ON_DEMAND) / 1000:.1f} KB"
+    )
     print(f"all scripts: {sum(sizes.values()) / 1000:.1f} KB")
     with ScriptedServer().running() as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))

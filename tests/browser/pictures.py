@@ -12,6 +12,7 @@ from tests.browser.conftest import CHROMIUM, FLAGS, NARROW, WIDE, Visit, ask, sp
 from tests.browser.real_server import ON_CUE, say, serving
 from tests.browser.scripted_server import READY, ScriptedServer
 
+ANSWER = "The capital of France is Paris. It has been so, with a few pauses, for a thousand years."
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
@@ -48,7 +49,7 @@ def scripted(browser: Browser, server: ScriptedServer) -> None:
             take(visit.page, f"first-{width}-{theme}")
             caller = visit.talk()
             ask(caller, "t1", "What is the capital of France?")
-            speak(caller, "r1", "The capital of France is Paris. It has been so, with a few pauses, for a thousand years.", ms=5500)
+            speak(caller, "r1", ANSWER, ms=5500)
             visit.now("speaking")
             settle(visit.page)
             settle(visit.page)
@@ -73,7 +74,13 @@ def caller_hears(browser: Browser, server: ScriptedServer) -> None:
 
 
 def loading(browser: Browser, server: ScriptedServer) -> None:
-    model = {"id": "asr/whisper-base", "stage": "downloading", "done_bytes": 45e6, "total_bytes": 145e6, "message": ""}
+    model = {
+        "id": "asr/whisper-base",
+        "stage": "downloading",
+        "done_bytes": 45e6,
+        "total_bytes": 145e6,
+        "message": "",
+    }
     server.readiness = {**READY, "ready": False, "models": [model]}
     visit = Visit(look(browser, server.url, NARROW, "light"), server)
     visit.now("loading")

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from playwright.sync_api import Page
 
@@ -43,7 +43,8 @@ def serving() -> Iterator[str]:
     command = [sys.executable, "-m", "antiphon", "serve", "--port", str(port)]
     settings = {**os.environ, "ANTIPHON_PROFILE": "fast", "ANTIPHON_LOG_FORMAT": "json"}
     ready = threading.Event()
-    with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, env=settings, **pipes) as process:
         assert process.stdout is not None
         threading.Thread(target=follow, args=(process.stdout, ready), daemon=True).start()
         try:

@@ -16,7 +16,6 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -99,6 +98,17 @@ class Caller:
                 raise AssertionError(f"no {kind} {fields or ''} came; there came {kinds[-20:]}")
             return self.messages[self._read - 1]
 
+    def next_of(self, *kinds: str) -> dict[str, Any] | None:
+        """The next message of one of these types, however long it takes; None when the page is gone."""
+        with self._news:
+            while True:
+                self._news.wait_for(lambda: self.gone or self._read < len(self.messages))
+                if self._read == len(self.messages):
+                    return None
+                self._read += 1
+                if self.messages[self._read - 1]["type"] in kinds:
+                    return self.messages[self._read - 1]
+
     def expect_audio(self, more_bytes: int = 1024) -> None:
         """More microphone sound comes."""
         with self._news:
@@ -148,7 +158,11 @@ def hum(start_ms: int, ms: int, hz: float) -> bytes:
     first = start_ms * OUTPUT_RATE // 1000
     times = [(first + i) / OUTPUT_RATE for i in range(ms * OUTPUT_RATE // 1000)]
     samples = [
-        int(9000 * abs(math.sin(9 * t)) * (math.sin(math.tau * hz * t) + 0.5 * math.sin(math.tau * 3 * hz * t)))
+        int(
+            9000
+            * abs(math.sin(9 * t))
+            * (math.sin(math.tau * hz * t) + 0.5 * math.sin(math.tau * 3 * hz * t))
+        )
         for t in times
     ]
     return struct.pack(f"<{len(samples)}h", *samples)
@@ -169,10 +183,10 @@ class ScriptedServer:
         self._page = Page(read_page())
         self.port = 0
 
-    def accept(self, *, welcome: bool = True) -> Caller:
-        """The next connection, after its ``start``; answered with ``session`` if wanted."""
+    def accept(self, *, welcome: bool = True, patience_s: float | None = PATIENCE_S) -> Caller:
+        """The next connection; with ``welcome`` its ``start`` is awaited and answered with ``session``."""
         with self._news:
-            arrived = self._news.wait_for(lambda: len(self._callers) > self._accepted, PATIENCE_S)
+            arrived = self._news.wait_for(lambda: len(self._callers) > self._accepted, patience_s)
             assert arrived, "no connection came"
             caller = self._callers[self._accepted]
             self._accepted += 1
@@ -259,7 +273,14 @@ def strict(response: Response) -> Response:
 
 
 LATENCY: Mapping[str, Any] = {
-    "latency_ms": {"capture": 201.0, "asr": 96.0, "llm": 84.0, "clause": 22.0, "tts": 61.0, "first_sound": 404.0},
+    "latency_ms": {
+        "capture": 201.0,
+        "asr": 96.0,
+        "llm": 84.0,
+        "clause": 22.0,
+        "tts": 61.0,
+        "first_sound": 404.0,
+    },
     "stages": [
         {"name": "asr", "start_ms": 105.0, "end_ms": 201.0},
         {"name": "capture", "start_ms": 0.0, "end_ms": 224.0},
@@ -280,22 +301,17 @@ def answer(caller: Caller, number: int, turn: str) -> None:
     caller.send("audio_started", reply_id=reply)
     caller.sound(3000)
     caller.send("audio_done", reply_id=reply, total_ms=3000)
-    caller.send("response_done", turn_id=f"t{number}", reply_id=reply, text=text, interrupted=False, error="", **LATENCY)
+    done = {"turn_id": f"t{number}", "reply_id": reply, "text": text, "interrupted": False, "error": ""}
+    caller.send("response_done", **done, **LATENCY)
 
 
 def hum_along(caller: Caller) -> None:
     """Answer what is typed and what is committed, until the page goes."""
-    seen = 0
     for number in itertools.count(1):
-        with caller._news:
-            caller._news.wait_for(lambda: caller.gone or len(caller.messages) > seen)
-        while seen < len(caller.messages):
-            message = caller.messages[seen]
-            seen += 1
-            if message["type"] in {"text", "commit"}:
-                answer(caller, number, message.get("text", "something."))
-        if caller.gone:
+        message = caller.next_of("text", "commit")
+        if message is None:
             return
+        answer(caller, number, message.get("text", "something."))
 
 
 def main(port: int = 8765) -> None:
@@ -305,9 +321,7 @@ def main(port: int = 8765) -> None:
     with server.running():
         print(f"the page: {server.url}")
         while True:
-            with server._news:
-                server._news.wait_for(lambda: len(server._callers) > server._accepted)
-            threading.Thread(target=hum_along, args=(server.accept(),), daemon=True).start()
+            threading.Thread(target=hum_along, args=(server.accept(patience_s=None),), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ Come = Callable[..., Visit]
 
 
 def model(stage: str, done: int = 0, message: str = "") -> dict[str, object]:
-    return {"id": "asr/whisper-base", "stage": stage, "done_bytes": done, "total_bytes": 145_000_000, "message": message}
+    size = {"done_bytes": done, "total_bytes": 145_000_000}
+    return {"id": "asr/whisper-base", "stage": stage, "message": message, **size}
 
 
 def not_ready(**more: object) -> dict[str, object]:
@@ -67,7 +68,9 @@ def test_a_full_server_is_asked_again_when_it_says(visit: Come, server: Scripted
     visitor = visit()
     visitor.page.click("#shape")
     caller = server.accept(welcome=False)
-    caller.send("error", code="busy", message="All 50 sessions are taken.", retryable=True, retry_after_ms=1500)
+    caller.send(
+        "error", code="busy", message="All 50 sessions are taken.", retryable=True, retry_after_ms=1500
+    )
     caller.close(1013)
     visitor.now("busy")
     visitor.says("Trying again in 1 s")
@@ -87,7 +90,9 @@ def test_busy_need_not_be_waited_for(visit: Come, server: ScriptedServer) -> Non
     visitor.now("listening")
 
 
-def test_a_server_that_leaves_lets_the_reply_end_and_is_found_again(visit: Come, server: ScriptedServer) -> None:
+def test_a_server_that_leaves_lets_the_reply_end_and_is_found_again(
+    visit: Come, server: ScriptedServer
+) -> None:
     visitor = visit()
     caller = visitor.talk()
     ask(caller, "t1", "Tell me a story")
@@ -158,18 +163,20 @@ def test_trouble_and_notices_in_a_conversation(visit: Come) -> None:
     caller.send("notice", kind="degraded", message="A smaller model answers for now.")
     caller.send("error", code="provider_failed", message="The voice failed.", retryable=False)
     caller.send("unheard_of", text="from a newer server")
-    caller.send("error", code="budget_reached", message="Today's budget is used up. Try again tomorrow.", retryable=False)
+    caller.send("error", code="budget_reached", message="Used up. Try again tomorrow.", retryable=False)
     visitor.now("budget")
     visitor.says("Try again tomorrow.")
     assert visitor.words() == ["A smaller model answers for now.", "The voice failed."]
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("NotAllowedError", "refused"), ("NotReadableError", "taken"), ("NotFoundError", "missing")]
+    ("name", "sentence"),
+    [("NotAllowedError", "refused"), ("NotReadableError", "taken"), ("NotFoundError", "missing")],
 )
-def test_a_microphone_that_is_not_to_be_had(visit: Come, server: ScriptedServer, name: str, sentence: str) -> None:
-    deny = f"navigator.mediaDevices && (navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{name}'); }});"
-    visitor = visit(script=deny)
+def test_a_microphone_that_is_not_to_be_had(
+    visit: Come, server: ScriptedServer, name: str, sentence: str
+) -> None:
+    visitor = visit(script=DENY.replace("NAME", name))
     visitor.page.click("#shape")
     caller = server.accept()
     visitor.now(sentence)
@@ -211,6 +218,11 @@ def test_a_line_that_is_dead_without_saying_so_is_given_up(visit: Come, server: 
     again = server.accept(welcome=False)
     assert again.expect("start")["resume"]["session_id"] == "s1"
 
+
+DENY = """
+const {mediaDevices} = navigator;
+if (mediaDevices) mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NAME'); };
+"""
 
 HURRY = """
 const slow = setInterval;

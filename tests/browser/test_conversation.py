@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
-from tests.browser.conftest import CHROMIUM
+from tests.browser.conftest import CHROMIUM, read
 from tests.browser.real_server import ON_CUE, say, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.models, pytest.mark.timeout(900)]
@@ -43,9 +43,7 @@ def await_state(page: Page, *sentences: str) -> None:
 
 
 def turns(page: Page, who: str) -> list[str]:
-    parts = "items => items.map(item => item.querySelector('.said').textContent + item.querySelector('.rest').textContent)"
-    found: list[str] = page.eval_on_selector_all(f".entry.{who}", parts)
-    return found
+    return read(page, f".entry.{who}")
 
 
 def test_five_turns_with_a_pause_a_backchannel_and_an_interruption(page: Page) -> None:

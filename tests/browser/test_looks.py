@@ -23,7 +23,8 @@ def complaints(visitor: Visit, axe: str) -> list[str]:
     """What the accessibility checker says, as `rule: element`."""
     visitor.until("document.getAnimations().every(animation => animation.playState !== 'running')")
     visitor.page.evaluate(axe)
-    result = visitor.page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})")
+    rules = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+    result = visitor.page.evaluate("rules => axe.run(document, {runOnly: rules})", rules)
     return [f"{rule['id']}: {node['html']}" for rule in result["violations"] for node in rule["nodes"]]
 
 
@@ -31,11 +32,12 @@ def conversation(visitor: Visit) -> None:
     """A turn, an interrupted answer, another turn that is being heard, with the details of the answer open."""
     caller = visitor.talk()
     ask(caller, "t1", "Tell me a story")
-    caller.send("decision", at_ms=950, kind="turn", reason="sure, and 200 ms of silence passed", details={"probability": 0.93})
+    caller.send("decision", at_ms=950, kind="turn", reason="the words are complete", details={"sure": 0.93})
     speak(caller, "r1", "Here is a long story about a dog.", ms=8000, whole=False)
     visitor.now("speaking")
     caller.send("interrupted", reply_id="r1", heard_ms=700, heard_text="Here is a long")
-    caller.send("response_done", turn_id="t1", reply_id="r1", text="Here is a long", interrupted=True, error="", **LATENCY)
+    done = {"turn_id": "t1", "reply_id": "r1", "text": "Here is a long", "interrupted": True, "error": ""}
+    caller.send("response_done", **done, **LATENCY)
     caller.send("transcript", turn_id="t2", text="No, the other", final=False, language="en")
     visitor.page.click(".took")
     visitor.page.wait_for_selector(".timeline")
@@ -74,8 +76,10 @@ def test_nothing_is_too_small_for_a_finger(visit: Come, size: tuple[int, int]) -
     visitor.page.click("[data-what=settings]:visible")
     small = visitor.page.eval_on_selector_all(
         "button, select, textarea, input:not([type=radio], [type=checkbox]), .choice label, .tick",
-        """things => things.filter(thing => thing.checkVisibility()).map(thing => [thing.outerHTML.slice(0, 90), thing.getBoundingClientRect()])
-          .filter(([, box]) => box.height < 43.5 || box.width < 43.5).map(([html]) => html)""",
+        """things => things.filter(thing => thing.checkVisibility()).filter(thing => {
+          const {width, height} = thing.getBoundingClientRect();
+          return Math.min(width, height) < 43.5;
+        }).map(thing => thing.outerHTML.slice(0, 90))""",
     )
     assert small == []
 
@@ -87,14 +91,18 @@ def test_nothing_moves_its_neighbours(visit: Come, size: tuple[int, int]) -> Non
     ask(caller, "t1", "Tell me a story")
     speak(caller, "r1", "Here is a story about a dog that wanted to speak.", ms=300)
     visitor.now("listening")
-    caller.send("response_done", turn_id="t1", reply_id="r1", text="…", interrupted=False, error="", **LATENCY)
+    caller.send(
+        "response_done", turn_id="t1", reply_id="r1", text="…", interrupted=False, error="", **LATENCY
+    )
     visitor.page.wait_for_selector(".took")
     assert visitor.page.evaluate("seen.shifts") < 0.01
-    overflow = "document.documentElement.scrollWidth > innerWidth || document.documentElement.scrollHeight > innerHeight"
-    assert not visitor.page.evaluate(overflow)
+    root = "document.documentElement"
+    assert not visitor.page.evaluate(f"{root}.scrollWidth > innerWidth || {root}.scrollHeight > innerHeight")
 
 
-@pytest.mark.parametrize("size", [(320, 568), (844, 390), (1920, 1080)], ids=["small", "on its side", "large"])
+@pytest.mark.parametrize(
+    "size", [(320, 568), (844, 390), (1920, 1080)], ids=["small", "on its side", "large"]
+)
 def test_it_fits_other_screens_too(visit: Come, size: tuple[int, int]) -> None:
     visitor = visit(size)
     outside = """things => things.filter(thing => thing.checkVisibility()).filter(thing => {
@@ -109,11 +117,17 @@ def test_it_is_painted_at_once(visit: Come) -> None:
     visitor = visit()
     visitor.until("performance.getEntriesByName('first-contentful-paint').length")
     loaded = visitor.page.evaluate(
-        "performance.getEntriesByType('resource').map(entry => [new URL(entry.name).pathname, entry.renderBlockingStatus])"
+        """performance.getEntriesByType('resource')
+          .map(({name, renderBlockingStatus}) => [new URL(name).pathname, renderBlockingStatus])"""
     )
     blocking = [path for path, status in loaded if status == "blocking"]
     assert all(path.endswith((".css", "theme.js")) for path in blocking), "no module holds up the first paint"
-    lazy = {"/assets/views/explained.js", "/assets/views/timeline.js", "/assets/views/waterfall.js", "/assets/room.js"}
+    lazy = {
+        "/assets/views/explained.js",
+        "/assets/views/timeline.js",
+        "/assets/views/waterfall.js",
+        "/assets/room.js",
+    }
     assert not lazy & {path for path, _ in loaded}, "what few people open is loaded when they open it"
 
 
@@ -133,7 +147,12 @@ def test_still_when_nobody_talks(visit: Come) -> None:
     visitor.page.keyboard.press("m")
     visitor.now("muted")
     # The shape comes to rest: a whole second without a frame.
-    visitor.until("new Promise(done => { const before = seen.frames; setTimeout(() => done(seen.frames === before), 1000); })")
+    visitor.until(
+        """new Promise(done => {
+          const before = seen.frames;
+          setTimeout(() => done(seen.frames === before), 1000);
+        })"""
+    )
     assert not caller.gone
 
 

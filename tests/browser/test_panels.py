@@ -41,7 +41,10 @@ def test_choices_go_into_the_next_start_and_last(visit: Come, server: ScriptedSe
 def test_left_alone_everything_is_the_servers_choice(visit: Come, server: ScriptedServer) -> None:
     visitor = visit()
     open_settings(visitor)
-    assert visitor.page.eval_on_selector("[name=voice]", "select => select.selectedOptions[0].text") == "Joe (as usual)"
+    assert (
+        visitor.page.eval_on_selector("[name=voice]", "select => select.selectedOptions[0].text")
+        == "Joe (as usual)"
+    )
     visitor.page.keyboard.press("Escape")
     visitor.page.click("#shape")
     start = server.accept(welcome=False).expect("start")
@@ -56,7 +59,9 @@ def test_a_voice_that_is_gone_is_not_asked_for(visit: Come, server: ScriptedServ
     assert (start["voice"], start["language"]) == ("", "fr")
 
 
-def test_a_change_while_talking_takes_effect_at_once_and_keeps_the_conversation(visit: Come, server: ScriptedServer) -> None:
+def test_a_change_while_talking_takes_effect_and_keeps_the_conversation(
+    visit: Come, server: ScriptedServer
+) -> None:
     visitor = visit()
     visitor.talk()
     open_settings(visitor)
@@ -130,9 +135,13 @@ def test_an_answer_explains_itself(visit: Come, size: tuple[int, int]) -> None:
     caller.expect_audio(32_000)
     ask(caller, "t1", "What is the capital of France?")
     for at_ms, kind in ((910, "pause"), (915, "speculate"), (1100, "turn")):
-        caller.send("decision", at_ms=at_ms, kind=kind, reason=f"because of {kind}", details={"probability": 0.9312})
+        caller.send(
+            "decision", at_ms=at_ms, kind=kind, reason=f"because of {kind}", details={"probability": 0.9312}
+        )
     speak(caller, "r1", "Paris.", ms=300)
-    caller.send("response_done", turn_id="t1", reply_id="r1", text="Paris.", interrupted=False, error="", **LATENCY)
+    caller.send(
+        "response_done", turn_id="t1", reply_id="r1", text="Paris.", interrupted=False, error="", **LATENCY
+    )
     visitor.now("listening")
     took = page.inner_text(".took")
     assert took.startswith("0.")
@@ -140,8 +149,19 @@ def test_an_answer_explains_itself(visit: Come, size: tuple[int, int]) -> None:
     assert page.get_attribute(".took", "aria-expanded") == "false"
     page.click(".took")
     page.wait_for_selector(".waterfall")
-    rows = page.eval_on_selector_all(".waterfall tbody tr", "rows => rows.map(row => row.firstChild.textContent)")
-    assert rows == ["Capture", "Upload", "Recognise", "Think", "First clause", "Voice", "Download", "Jitter buffer"]
+    rows = page.eval_on_selector_all(
+        ".waterfall tbody tr", "rows => rows.map(row => row.firstChild.textContent)"
+    )
+    assert rows == [
+        "Capture",
+        "Upload",
+        "Recognise",
+        "Think",
+        "First clause",
+        "Voice",
+        "Download",
+        "Jitter buffer",
+    ]
     assert "1450 ms" in page.inner_text(".waterfall tfoot")
     assert page.locator(".timeline .wave").count() > 20, "the sound of the microphone"
     assert page.locator(".timeline .wave.said").count() > 3, "some of it taken for speech"
@@ -164,5 +184,7 @@ def test_a_stage_over_its_budget_stands_out(visit: Come) -> None:
     caller.send("response_done", turn_id="t1", reply_id="r1", text="Hi.", interrupted=False, error="", **slow)
     visitor.page.click(".took")
     visitor.page.wait_for_selector(".waterfall")
-    late = visitor.page.eval_on_selector_all(".waterfall .late", "rows => rows.map(row => row.firstChild.textContent)")
+    late = visitor.page.eval_on_selector_all(
+        ".waterfall .late", "rows => rows.map(row => row.firstChild.textContent)"
+    )
     assert late == ["Think"]

@@ -50,7 +50,9 @@ def test_a_turn_as_it_happens(visit: Come) -> None:
     assert positions == sorted(positions)
     assert positions[0] < 400
     assert positions[-1] < 1500
-    caller.send("response_done", turn_id="t1", reply_id="r1", text="…", interrupted=False, error="", **LATENCY)
+    caller.send(
+        "response_done", turn_id="t1", reply_id="r1", text="…", interrupted=False, error="", **LATENCY
+    )
     visitor.now("listening")
     caller.expect("played", reply_id="r1", ms=1500)
     assert visitor.words() == ["What is the capital of France?", "The capital of France is Paris. "]
@@ -184,7 +186,7 @@ def test_holding_the_shape_is_push_to_talk_and_two_taps_are_too(visit: Come) -> 
     page.mouse.up()
     caller.expect("commit")
     caller.send("transcript", turn_id="t1", text="", final=True, language="")
-    visitor.now("push")
+    visitor.now("missed")
     page.click("#shape")
     visitor.now("latched")
     caller.expect_audio()

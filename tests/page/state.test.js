@@ -202,7 +202,7 @@ test('push-to-talk by holding, and by tapping', () => {
 	page.does({ type: 'release', long: true }).does({ type: 'tail' });
 	assert.deepEqual(page.sent(), ['commit']);
 	page.does({ type: 'lull' }).forget();
-	assert.equal(page.says(), 'push', 'no words were in it');
+	assert.equal(page.says(), 'push', 'nothing came of it');
 
 	page.tap();
 	assert.equal(page.says(), 'latched');
@@ -210,6 +210,18 @@ test('push-to-talk by holding, and by tapping', () => {
 	page.tap().does({ type: 'tail' });
 	assert.equal(sending(page.state), false);
 	assert.deepEqual(page.sent(), ['commit']);
+});
+
+test('words that could not be had are asked for again; noise is passed over', () => {
+	const page = talking();
+	page.hears('transcript', { turn_id: 't1', text: '', final: true });
+	assert.equal(page.says(), 'listening');
+	page.hears('transcript', { turn_id: 't2', text: 'What', final: false });
+	page.hears('transcript', { turn_id: 't2', text: '', final: true });
+	assert.equal(page.says(), 'missed');
+	assert.deepEqual(page.state.entries, []);
+	page.does({ type: 'settle' });
+	assert.equal(page.says(), 'listening');
 });
 
 test('thinking lasts while a reply is on its way, however long', () => {

@@ -53,7 +53,8 @@ def test_what_loads_first_imports_nothing_that_can_wait() -> None:
     for name, text in scripts().items():
         if name in ON_DEMAND:
             continue
-        imported = {str((WEB / name).parent.joinpath(path).resolve().relative_to(WEB)) for path in re.findall(r'from \'(.+?)\'', text)}
+        paths = [(WEB / name).parent / path for path in re.findall(r"from '(.+?)'", text)]
+        imported = {str(path.resolve().relative_to(WEB)) for path in paths}
         assert not imported & ON_DEMAND, name
 
 

@@ -106,7 +106,7 @@ async function ask() {
 	if (readiness?.ready === false) return void setTimeout(ask, READY_EVERY);
 	const options = await fetch('api/options').then((answer) => answer.json()).catch(() => null);
 	ticketRequired = !!options?.ticket_required;
-	if (options?.voices.length) Object.assign(preferences, settings.offer(options));
+	if (options) Object.assign(preferences, settings.offer(options));
 }
 
 // ---- sound
@@ -116,11 +116,16 @@ async function listen() {
 	try {
 		if (await ear.open(preferences)) dispatch({ type: 'mic', mic: 'on' });
 		void settings.listMicrophones();
-		awake ??= await navigator.wakeLock?.request('screen').catch(() => null);
+		await stayAwake();
 	} catch (error) {
 		ear.close();
 		dispatch({ type: 'mic', mic: faultOf(error) });
 	}
+}
+
+/** A phone on the kitchen table must not fall asleep in the middle of a recipe. */
+async function stayAwake() {
+	if (state.mic === 'on' && !document.hidden) awake = await navigator.wakeLock?.request('screen').catch(() => null);
 }
 
 function deafen() {
@@ -294,6 +299,7 @@ addEventListener('keyup', (event) => {
 });
 
 addEventListener('blur', release);
+document.onvisibilitychange = stayAwake;
 addEventListener('online', () => dispatch({ type: 'online' }));
 
 page.shape.onpointerdown = (/** @type {PointerEvent} */ { button, pointerId }) => {

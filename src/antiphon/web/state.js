@@ -178,10 +178,13 @@ const told = {
 	},
 	speech_started: (s, { at_ms: at }) => ({ ...recorded(s, { kind: 'speech', at, on: true }), hearing: true, thinking: false }),
 	speech_stopped: (s, { at_ms: at }) => ({ ...recorded(s, { kind: 'speech', at, on: false }), hearing: false }),
-	transcript(s, message, { at }) {
+	transcript(s, message, { at }, run) {
 		const { text, final } = message;
 		const next = { ...recorded(s, { kind: 'words', at, text, final }), entries: words.transcribed(s.entries, message) };
-		return final ? { ...next, thinking: !!text, hearing: false } : next;
+		if (!final) return next;
+		// Words that were seen, or a turn that was handed over, and nothing came of it: say so.
+		const missed = !text && (s.thinking || next.entries.length < s.entries.length);
+		return { ...(missed ? passing(next, 'missed', run) : next), thinking: !!text, hearing: false };
 	},
 	decision: (s, { at_ms: at, kind: name, reason, details }) => recorded(s, { kind: 'decision', at, name, reason, details }),
 	// That the history is gone is said by `session`, with or without this notice.

@@ -141,7 +141,7 @@ interface State {
   hearing: boolean;
   thinking: boolean;
   /** What passes by itself after a moment. */
-  moment: '' | 'interrupted' | 'stopped' | 'back' | 'fresh';
+  moment: '' | 'interrupted' | 'stopped' | 'missed' | 'back' | 'fresh';
   reply: { id: string; sounding: boolean; action: '' | 'duck' | 'hold' } | null;
   entries: Entry[];
   session: { id: string; epoch: number; token: string | null; seq: number } | null;

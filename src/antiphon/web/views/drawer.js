@@ -56,7 +56,9 @@ export function drawer(chosen, onChange) {
 			const others = voices.filter((voice) => voice !== usual);
 			const spoken = others.map(({ id, name, language }) => [id, language ? `${name} · ${named(language)}` : name]);
 			const understood = languages.filter((code) => code !== default_language).map((code) => [code, named(code)]);
-			return { voice: fill(fields.voice, spoken, chosen.voice), language: fill(fields.language, understood, chosen.language) };
+			const voice = fill(fields.voice, spoken, chosen.voice);
+			const language = fill(fields.language, understood, chosen.language);
+			return voices.length ? { voice, language } : {}; // without a list, any name is passed through
 		},
 		// On a scale from -60 dBFS to 0.
 		meter(level) {

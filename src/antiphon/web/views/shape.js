@@ -68,7 +68,7 @@ export function shape(canvas, levels) {
 		// Your voice: a ring that leaves the body, as far as you are loud.
 		pen.strokeStyle = tone(BODY, 0.5 * mic);
 		pen.lineWidth = half * 0.012;
-		pen.stroke(outline(r * (1.06 + 0.22 * mic)));
+		if (mic > 0.01) pen.stroke(outline(r * (1.06 + 0.22 * mic)));
 		const body = outline(r);
 		const paint = pen.createRadialGradient(-0.3 * r, -0.42 * r, 0.05 * r, 0, 0, 1.15 * r);
 		[LIGHT, BODY, DEEP].forEach((hue, i) => paint.addColorStop(i / 2, tone(hue, 1, colour)));
