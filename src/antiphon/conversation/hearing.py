@@ -35,6 +35,10 @@ class Heard:
     ended: float
 
 
+OVERLAP_PROMPTS = {"en": "Uh-huh. Mm-hmm. Yeah. I see. Stop. Wait. No."}
+"""What people say over a reply. Without it whisper-base takes "uh-huh" for "I'm Thai" and half a "stop" for "it"; in
+other languages English words would mislead it."""
+
 SoFar = Callable[[str, str], None]
 """Told the words believed so far and their language."""
 
@@ -44,14 +48,13 @@ Metered = Callable[[ProviderCall], None]
 class BatchHearing:
     """Each request is one call with all of its sound; a newer request replaces one under way."""
 
-    def __init__(
-        self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered, prompt: str = ""
-    ) -> None:
+    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered) -> None:
         self._recognizer = recognizer
         self._ear = ear
         self._language = language
+        self._spoken = language or ""
+        """The language of the last turn: too little is said over a reply to tell it from that."""
         self._metered = metered
-        self._prompt = prompt
 
     def speech_started(self, since: float) -> None:
         """Nothing to prepare."""
@@ -62,24 +65,28 @@ class BatchHearing:
         loop = asyncio.get_running_loop()
         started = loop.time()
         pcm = self._ear.cut(request.start, request.end)
+        language = (self._spoken or None) if request.overlap else self._language
+        prompt = OVERLAP_PROMPTS.get(self._spoken, "") if request.overlap else ""
         try:
-            final = await self._final(pcm)
+            final = await self._final(pcm, language, prompt)
         except ProviderError as error:
             if not error.retryable or request.interim:
                 raise
             await asyncio.sleep(RETRY_AFTER_S)
-            final = await self._final(pcm)
+            final = await self._final(pcm, language, prompt)
+        if not request.overlap and final.text:
+            self._spoken = final.language or self._spoken
         return Heard(
             request=request, text=final.text, language=final.language, started=started, ended=loop.time()
         )
 
-    async def _final(self, pcm: bytes) -> Transcript:
+    async def _final(self, pcm: bytes, language: str | None, prompt: str) -> Transcript:
         name = self._recognizer.info.name
         seconds = len(pcm) / 2 / 16_000
         usage, cancelled = Usage(audio_s=seconds), True
         try:
             async with asyncio.timeout(FINAL_TIMEOUT_S):
-                async with self._recognizer.open(language=self._language, prompt=self._prompt) as stream:
+                async with self._recognizer.open(language=language, prompt=prompt) as stream:
                     await stream.send(pcm)
                     await stream.finish()
                     final = await _final_of(stream)
@@ -98,14 +105,11 @@ class BatchHearing:
 class StreamHearing:
     """Sound is sent while the user speaks; each pause finishes a stream, and its words join those before."""
 
-    def __init__(
-        self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered, prompt: str = ""
-    ) -> None:
+    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered) -> None:
         self._recognizer = recognizer
         self._ear = ear
         self._language = language
         self._metered = metered
-        self._prompt = prompt
         self._segments: list[tuple[float, str, str]] = []
         """(start, words, language) of finished streams of this turn."""
         self._interim = ""
@@ -183,7 +187,7 @@ class StreamHearing:
         name = self._recognizer.info.name
         usage, sent, cancelled = Usage(), self._since, True
         try:
-            async with self._recognizer.open(language=self._language, prompt=self._prompt) as stream:
+            async with self._recognizer.open(language=self._language, prompt="") as stream:
                 async with asyncio.TaskGroup() as group:
                     reading = group.create_task(self._read(stream))
                     sent = await self._send(stream)
@@ -236,12 +240,10 @@ class StreamHearing:
 Hearing = BatchHearing | StreamHearing
 
 
-def open_hearing(
-    *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered, prompt: str = ""
-) -> Hearing:
+def open_hearing(*, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered) -> Hearing:
     """The kind that fits the recogniser."""
     kind = StreamHearing if recognizer.info.streaming else BatchHearing
-    return kind(recognizer=recognizer, ear=ear, language=language, metered=metered, prompt=prompt)
+    return kind(recognizer=recognizer, ear=ear, language=language, metered=metered)
 
 
 async def _final_of(stream: RecognizerStream) -> Transcript:

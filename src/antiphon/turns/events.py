@@ -147,6 +147,8 @@ class Transcribe:
     end: float
     interim: bool
     """True while the user still speaks: worth having, not urgent."""
+    overlap: bool = False
+    """Whether a reply was being spoken: listeners' signs and commands are likely words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,9 @@ HOLD_AFTER_S = 0.22
 """Speech over a reply this long pauses it. With the detector's 64 ms and a network's 50 the client is silent within
 300 ms of the first sound; most noises and "mm"s are shorter."""
 
-FIRST_LOOK_S = 0.45
-"""Speech over a reply is recognised for the first time after this: whisper makes words up from less."""
+FIRST_LOOK_S = 0.8
+"""Speech over a reply is recognised for the first time after this, or when it pauses: most backchannels are over by
+then, and half a word is easily taken for another one. The reply is held meanwhile, so nobody waits for it."""
 
 LOOK_EVERY_S = 0.35
 """… and again this long after each answer that left it open."""
@@ -608,7 +609,13 @@ class TurnMachine:
         context.request = Request(id=context.requests, end=context.now, interim=interim)
         context.answered = context.failed = False
         self._out.append(
-            e.Transcribe(request=context.requests, start=self.turn.start, end=context.now, interim=interim)
+            e.Transcribe(
+                request=context.requests,
+                start=self.turn.start,
+                end=context.now,
+                interim=interim,
+                overlap=context.overlap is not None,
+            )
         )
 
     def _start_reply(self, *, speculative: bool) -> None:

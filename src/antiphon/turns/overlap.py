@@ -7,7 +7,6 @@ from enum import Enum
 from antiphon.turns.backchannel import is_assent, is_backchannel
 from antiphon.turns.echo import is_echo
 
-
 QUESTION_MARKS = ("?", "？", "؟")
 
 
