@@ -24,6 +24,8 @@ FLOW_REACH = 32
 """Frames: four couplings of four convolutions of kernel 5, two frames each."""
 DECODER_REACH = 10
 """Frames: 3 (first convolution) + 1 + 45/8 (the first block's widest) + … = 9.8."""
+SHORTEST = 16
+"""Frames: a rest shorter than this goes out with the stretch before it."""
 TOLERANCE = 1e-3
 """Largest difference in amplitude between whole and stretches that passes for rounding (it is about 1e-6)."""
 
@@ -129,7 +131,9 @@ class WholeSentence:
         self._hop = hop
 
     def stretch(self, frames: int) -> Sound | None:
-        sound, self._rest = self._rest[: frames * self._hop], self._rest[frames * self._hop :]
+        left = len(self._rest) // self._hop
+        end = frames * self._hop if left - frames >= SHORTEST else len(self._rest)
+        sound, self._rest = self._rest[:end], self._rest[end:]
         return sound if len(sound) else None
 
 
@@ -186,9 +190,11 @@ class CutSentence:
         """Frames already given."""
 
     def stretch(self, frames: int) -> Sound | None:
-        begin, end = self._spoken, min(self._spoken + frames, self.frames)
-        if begin >= end:
+        begin, end = self._spoken, self._spoken + frames
+        if begin >= self.frames:
             return None
+        if self.frames - end < SHORTEST:
+            end = self.frames
         self._flow_to(min(end + DECODER_REACH, self.frames))
         left = max(0, begin - DECODER_REACH)
         sound = self._vits.decode(self._flowed[:, :, left : min(end + DECODER_REACH, self.frames)])
