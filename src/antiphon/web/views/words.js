@@ -26,7 +26,7 @@ export function wordList(frame, list, explain) {
 		const split = who === 'reply' ? spoken : text.length;
 		item.className = `entry ${who}${final ? '' : ' interim'}${cut === null ? '' : ' cut'}`;
 		const texts = [text.slice(0, split), cut === null ? '' : ' (interrupted here)', text.slice(split)];
-		parts.forEach((part, i) => (part.textContent = texts[i]));
+		parts.forEach((part, i) => part.textContent !== texts[i] && (part.textContent = texts[i]));
 		if (latency?.latency_ms.first_sound && !item.querySelector('.took')) item.append(made('br', ''), took(entry, latency));
 	}
 
