@@ -330,6 +330,12 @@ class TurnMachine:
     def overlap_words_are_late(self) -> bool:
         return _reached(self._silence, OVERLAP_WORDS_WAIT_S)
 
+    def long_overlap_without_words(self) -> bool:
+        """A recogniser that is too slow must not make us talk over someone who spoke a sentence."""
+        turn = self.overlap.turn
+        spoken = (turn.speech_end or self.context.now) - turn.began
+        return self.overlap_words_are_late() and spoken >= SETTLE_S
+
     # ---- actions: what follows ----------------------------------------------------------------------------
 
     def begin_turn(self) -> None:
@@ -844,6 +850,7 @@ TABLE: tuple[Row, ...] = (
     Row(State.OVERLAP_PAUSED, e.Transcript, State.SPEAKING, M.let_reply_go_on),
     Row(State.OVERLAP_PAUSED, e.RecognitionFailed, State.PAUSED, M.take_the_floor, M.overlap_is_long),
     Row(State.OVERLAP_PAUSED, e.RecognitionFailed, State.SPEAKING, M.let_reply_go_on),
+    Row(State.OVERLAP_PAUSED, e.Tick, State.PAUSED, M.take_the_floor, M.long_overlap_without_words),
     Row(State.OVERLAP_PAUSED, e.Tick, State.SPEAKING, M.let_reply_go_on, M.overlap_words_are_late),
     Row(State.OVERLAP_PAUSED, e.ReplyOver, State.PAUSED, M.reply_ended_under_overlap),
     Row(State.OVERLAP_PAUSED, e.Commit, State.ENDED, M.commit_over_reply),
