@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +33,14 @@ def seconds(voice: Voice, spoken: list[Piece]) -> float:
 
 
 @pytest.fixture(scope="module")
-def piper(models: Models) -> Iterator[PiperVoice]:
+def piper(models: Models) -> PiperVoice:
     voice = open_voice(models[PIPER], threads=2)
     assert isinstance(voice, PiperVoice)
     return voice
 
 
 @pytest.fixture(scope="module")
-def kokoro(models: Models) -> Iterator[KokoroVoice]:
+def kokoro(models: Models) -> KokoroVoice:
     voice = open_voice(models[KOKORO], threads=2)
     assert isinstance(voice, KokoroVoice)
     return voice
@@ -65,10 +64,7 @@ def test_the_graph_is_cut_and_the_stretches_join_exactly(piper: PiperVoice) -> N
 
 
 def stretches(sentence: CutSentence, lengths: tuple[int, ...]) -> list[Array]:
-    made: list[Array] = []
-    for length in lengths:
-        if (sound := sentence.stretch(length)) is not None:
-            made.append(sound)
+    made = [sound for length in lengths if (sound := sentence.stretch(length)) is not None]
     assert sentence.stretch(1) is None
     return made
 
