@@ -3,6 +3,7 @@ wait for the web server to be imported."""
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,10 @@ import click
 
 from antiphon import __version__
 from antiphon.errors import AntiphonError
+
+# Before numpy is first imported: our arrays are a few seconds of sound, and OpenBLAS's idle threads spin, which took
+# a third of a short turn's processor time from the models.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 COMMANDS = {
     "serve": "antiphon.cli.serve:serve",
