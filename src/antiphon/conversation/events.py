@@ -97,7 +97,7 @@ class Stage:
     """One stage of a turn, in ms from the end of the user's speech (negative: before it)."""
 
     name: str
-    """``capture``, ``asr``, ``llm``, ``clause``, ``tts``, ``hold`` (see docs/latency.md)."""
+    """``capture``, ``asr``, ``llm``, ``clause``, ``tts``, ``hold`` (see ``latency.Marks``)."""
     start_ms: float
     end_ms: float
 
