@@ -1,7 +1,7 @@
 """Draws the turn machine's table into docs/design/turn-taking.md: a diagram and the table itself.
 
-    python scripts/draw_turns.py           write
-    python scripts/draw_turns.py --check   exit 1 when the page differs
+python scripts/draw_turns.py           write
+python scripts/draw_turns.py --check   exit 1 when the page differs
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from antiphon.turns.machine import TABLE, Row, State
+from antiphon.turns.context import State
+from antiphon.turns.machine import TABLE, Row
 
 PAGE = Path(__file__).parent.parent / "docs" / "design" / "turn-taking.md"
 BEGIN, END = "<!-- begin: drawn by scripts/draw_turns.py -->", "<!-- end -->"

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antiphon.turns import events as t
-from antiphon.turns.machine import TABLE, State, TurnMachine, UnexpectedEvent
+from antiphon.turns.context import State
+from antiphon.turns.machine import TABLE, TurnMachine, UnexpectedEvent
 from antiphon.turns.policy import Preset, Speculation, TurnPolicy
 
 SAYINGS = (

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 PREROLL_S = 0.25
 """Sound before the detector's onset that is recognised too: it misses soft first consonants."""
+
+
+class State(Enum):
+    """Who speaks, and what is being waited for."""
+
+    QUIET = "quiet"
+    HEARING = "hearing"
+    PAUSED = "paused"
+    ENDED = "ended"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    OVERLAP = "overlap"
+    OVERLAP_PAUSED = "overlap paused"
 
 
 @dataclass(slots=True, kw_only=True)
