@@ -23,6 +23,7 @@ from antiphon.inference.local import (
     LocalSynthesizer,
     Manner,
 )
+from antiphon.inference.memory import few_arenas, give_back
 from antiphon.inference.piper import PiperVoice
 from antiphon.inference.smart_turn import SmartTurn
 from antiphon.inference.speech import Voice
@@ -96,8 +97,10 @@ class LocalRuntimes:
     async def __aenter__(self) -> LocalRuntimes:
         """Load and warm everything, side by side. Raises ``ModelError``, the first when several fail."""
         self.lane = self._stack.enter_context(Lane("local", workers=self._config.lanes))
+        few_arenas()
+        # As many at a time as there are cores: more would only need more memory at once.
         loaders = ThreadPoolExecutor(
-            max(1, len(self._models)),
+            self._config.cores,
             thread_name_prefix="load",
             initializer=be_nice,
             initargs=(BACKGROUND_NICE,),
@@ -112,6 +115,7 @@ class LocalRuntimes:
         except asyncio.CancelledError:
             await self._close(loaders)
             raise
+        await asyncio.get_running_loop().run_in_executor(loaders, give_back)
         loaders.shutdown()
         return self
 
@@ -218,6 +222,7 @@ class LocalRuntimes:
             if loaders is not None:
                 loaders.shutdown()
             self._stack.close()
+            give_back()
 
         with ThreadPoolExecutor(1, thread_name_prefix="close") as closer:
             await asyncio.get_running_loop().run_in_executor(closer, close)
