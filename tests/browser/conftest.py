@@ -160,6 +160,7 @@ def visit(chromium: Browser, server: ScriptedServer) -> Iterator[Callable[..., V
         visit = Visit(context.new_page(), server)
         watch(visit)
         visit.page.goto(url or server.url)
+        visit.page.wait_for_selector("body[data-now]", state="attached")
         visits.append(visit)
         return visit
 

@@ -27,6 +27,7 @@ def look(browser: Browser, url: str, size: tuple[int, int], theme: str, script: 
     page = context.new_page()
     page.add_init_script(script)
     page.goto(url)
+    page.wait_for_selector("body[data-now]", state="attached")
     return page
 
 

@@ -34,6 +34,7 @@ def page(server: str) -> Iterator[Page]:
         page.set_default_timeout(LONGEST_MS)
         page.add_init_script(ON_CUE)
         page.goto(server)
+        page.wait_for_selector("body[data-now]", state="attached")
         yield page
         browser.close()
 

@@ -121,7 +121,7 @@ def test_it_is_painted_at_once(visit: Come) -> None:
           .map(({name, renderBlockingStatus}) => [new URL(name).pathname, renderBlockingStatus])"""
     )
     blocking = [path for path, status in loaded if status == "blocking"]
-    assert all(path.endswith((".css", "theme.js")) for path in blocking), "no module holds up the first paint"
+    assert all(path.endswith((".css", "start.js")) for path in blocking), "no module holds up the first paint"
     lazy = {
         "/assets/views/explained.js",
         "/assets/views/timeline.js",
