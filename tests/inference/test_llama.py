@@ -301,6 +301,20 @@ async def test_a_conversation_longer_than_the_context_is_rejected_and_nothing_el
 
 @pytest.mark.models
 @pytest.mark.real_time
+async def test_a_conversation_whose_slot_was_taken_comes_back_without_being_evaluated_again(
+    smollm: Llama,
+) -> None:
+    asked = story(4, "Tell me about dogs. " + "They are nice animals and I like them. " * 10)
+    first = await timings(smollm, asked, "parked")
+    for key in ("other", "another"):
+        await timings(smollm, story(4, "What about cats? " + "I have two of them at home. " * 10), key)
+    again = await timings(smollm, asked, "parked")
+    assert first["prompt_n"] > 90
+    assert again["prompt_n"] == 1
+
+
+@pytest.mark.models
+@pytest.mark.real_time
 async def test_more_conversations_than_slots_are_all_answered(smollm: Llama) -> None:
     async with asyncio.TaskGroup() as group:
         told = [group.create_task(timings(smollm, story(6, f"Story {n}."), f"many {n}")) for n in range(5)]

@@ -55,6 +55,9 @@ class LlamaConfig:
     """Cores that write replies."""
     slots: int = 4
     """Conversations whose cache is kept, and replies written at once."""
+    parked_mib: int = 256
+    """Memory, in MiB, for the caches of conversations whose slot another one took; one of 500 tokens takes 6 to 8.
+    They come back in a few milliseconds, where evaluating them again takes seconds."""
     slot_tokens: int = 2048
     """Context of one conversation, prompt and reply."""
     batch_tokens: int = 32
@@ -323,7 +326,8 @@ def open_server(path: Path, config: LlamaConfig) -> LlamaServer:
     # Eight bits for keys and values: half the memory, the same speed and answers; needs flash attention.
     params.cache_type_k = params.cache_type_v = runtime.ggml_type.GGML_TYPE_Q8_0
     params.flash_attn_type = runtime.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    params.cache_ram_mib = 0
+    params.cache_ram_mib = config.parked_mib
+    params.cache_idle_slots = False
     params.fit_params = False
     params.warmup = False
     params.n_threads_http = 1
