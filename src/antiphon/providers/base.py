@@ -95,8 +95,10 @@ class Recognizer(Protocol):
     @property
     def info(self) -> ProviderInfo: ...
 
-    def open(self, *, language: str | None = None, prompt: str = "") -> AbstractAsyncContextManager[RecognizerStream]:
-        """Open a stream. ``language`` is ISO 639-1 or None to detect; ``prompt`` is spelling context, may be ignored."""
+    def open(
+        self, *, language: str | None = None, prompt: str = ""
+    ) -> AbstractAsyncContextManager[RecognizerStream]:
+        """Open a stream. ``language`` is ISO 639-1 or None to detect; ``prompt`` is context, may be ignored."""
 
 
 # ---- language ---------------------------------------------------------------------------------------------
@@ -224,7 +226,9 @@ class Synthesizer(Protocol):
     @property
     def info(self) -> ProviderInfo: ...
 
-    def speak(self, text: str, options: SpeechOptions) -> AbstractAsyncContextManager[AsyncIterator[SpeechChunk]]:
+    def speak(
+        self, text: str, options: SpeechOptions
+    ) -> AbstractAsyncContextManager[AsyncIterator[SpeechChunk]]:
         """Stream the sound of ``text``, the first chunk as early as the voice can give it."""
 
 
