@@ -120,6 +120,21 @@ def test_the_room_check_listens_plays_and_advises(visit: Come) -> None:
     visitor.now("idle")
 
 
+def test_keys_in_a_dialog_are_the_dialogs(visit: Come) -> None:
+    visitor = visit()
+    page, caller = visitor.page, visitor.talk()
+    page.click("[data-what=check]:visible")
+    page.click("#checkStart")  # disabled while it runs: the focus is on nothing
+    page.keyboard.press("?")
+    page.keyboard.press("m")
+    page.keyboard.press(" ")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog#check:not([open])", state="attached")
+    visitor.now("listening")
+    assert not page.is_visible("dialog#keys")
+    assert not caller.gone
+
+
 def test_the_room_check_without_a_microphone_says_why(visit: Come) -> None:
     deny = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); };"
     visitor = visit(script=deny)

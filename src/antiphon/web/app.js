@@ -285,7 +285,8 @@ addEventListener('click', ({ target }) => {
 addEventListener('keydown', (event) => {
 	const { key, ctrlKey, metaKey, altKey } = event;
 	const at = /** @type {Element} */ (event.target);
-	if (ctrlKey || metaKey || altKey || at.closest('dialog') || (at.closest('input') && key !== 'Escape')) return;
+	const elsewhere = document.querySelector('dialog[open]') || (at.closest('input') && key !== 'Escape');
+	if (ctrlKey || metaKey || altKey || elsewhere) return;
 	const act = key === ' ' && !at.closest('button:not(#shape)') ? press : ACTS[KEYS[key]];
 	if (!act) return;
 	event.preventDefault();

@@ -29,7 +29,7 @@ function level(powers, share) {
 	return Math.max(-100, 10 * Math.log10(sorted[Math.floor(share * sorted.length)] || 1e-12));
 }
 
-/** From the frames before the tones and during them: dBFS of the room, dB of the tones above it, and what to do.
+/** From the frames before the tones and during them: dBFS of the room and of the tones, and what to do.
  * @type {(quiet: Int16Array[], sounding: Int16Array[], rate: number) => Verdict} */
 export function judgeRoom(quiet, sounding, rate) {
 	const noise = level(quiet.map(power), 0.5);
@@ -38,8 +38,8 @@ export function judgeRoom(quiet, sounding, rate) {
 		const during = level(loud, 0.9);
 		return { during, above: during - level(before, 0.5) };
 	});
-	const { during, above: bleed } = tones.toSorted((a, b) => a.above - b.above)[1];
-	const bleeds = bleed > BLEED_ABOVE && during > BLEED_LOUD;
+	const { during: speakers, above } = tones.toSorted((a, b) => a.above - b.above)[1];
+	const bleeds = above > BLEED_ABOVE && speakers > BLEED_LOUD;
 	const say = bleeds ? 'bleeds' : noise > LOUD_ROOM ? 'loud' : noise < DEAD ? 'dead' : 'good';
-	return { noise, bleed, say, mode: say === 'bleeds' || say === 'loud' ? 'push_to_talk' : 'open_mic' };
+	return { noise, speakers, say, mode: say === 'bleeds' || say === 'loud' ? 'push_to_talk' : 'open_mic' };
 }

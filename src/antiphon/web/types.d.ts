@@ -247,8 +247,8 @@ type Orders = { [T in Command['do']]: (command: Extract<Command, { do: T }>) => 
 interface Verdict {
   /** dBFS of the quiet room. */
   noise: number;
-  /** dB of the speakers' tones above it, in the microphone. */
-  bleed: number;
+  /** dBFS of the speakers' tones in the microphone. */
+  speakers: number;
   mode: Mode;
   /** `verdict-…` in index.html. */
   say: 'dead' | 'bleeds' | 'loud' | 'good';

@@ -20,16 +20,17 @@ export async function checkRoom(context, frames) {
 		page.progress.value = s / TOTAL_S;
 		await new Promise(requestAnimationFrame);
 	}
-	const { say, mode, noise, bleed } = judgeRoom(frames.slice(0, quiet), frames.slice(quiet), INPUT_RATE);
+	const { say, mode, noise, speakers } = judgeRoom(frames.slice(0, quiet), frames.slice(quiet), INPUT_RATE);
 	page.progress.value = 1;
 	page.verdict.textContent = page[`verdict-${say}`].textContent;
-	page.figures.textContent = `Room ${noise.toFixed(0)} dBFS · speakers ${Math.max(0, bleed).toFixed(0)} dB above it`;
+	page.figures.textContent = `Room ${noise.toFixed(0)} dBFS · speakers ${speakers.toFixed(0)} dBFS`;
 	for (const button of page.answers.children) {
 		button.hidden = false;
 		button.className = button.dataset.what === mode ? 'main' : 'plain';
 	}
 	page.checkStart.disabled = false;
 	page.checkStart.textContent = 'Again';
+	page.answers.querySelector('.main').focus();
 }
 
 /** @type {(context: AudioContext, hz: number, start: number) => void} */
