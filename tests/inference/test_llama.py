@@ -159,6 +159,7 @@ async def test_prefill_tells_what_was_new_and_is_stopped_by_the_reply(
     llama: Llama, server: ScriptedServer
 ) -> None:
     assert await llama.prefill(request(), key="ann") == 7
+    assert await llama.prefill(request(), key="ann") == 7
     assert server.bodies[0]["max_tokens"] == 0
     server.pace.release(1)
     assert await words(llama, tokens=1) == ["w0"]

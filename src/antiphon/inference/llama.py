@@ -161,7 +161,7 @@ class Llama:
     async def _slot(self, key: str) -> int:
         """A busy slot for ``key``, first come, first served. Safe to cancel."""
         if self._closing.is_set():
-            raise ProviderUnavailable("The language model is shutting down.", provider=self._name)
+            raise self._shutting_down()
         if not self._waiting and (slot := self._slots.take(key)) is not None:
             return slot
         if len(self._waiting) >= WAITING_LIMIT:
@@ -195,20 +195,39 @@ class Llama:
         self._waiting = still
 
     def _start(self, request: Mapping[str, Any], slot: int) -> _Generation:
-        """Call llama.cpp on a thread. The slot is released when that call has ended, however the caller
-        left."""
+        """Call llama.cpp on a thread. The slot is released when that call has ended, however the caller left, and
+        before its end is told: who hears of it can begin anew."""
         loop = asyncio.get_running_loop()
         generation = _Generation(self._name, self._closing, loop)
         # Progress makes a callback after each batch of the prompt: a chance to stop before the first token.
         body = {**request, "id_slot": slot, "cache_prompt": True, "stream": True, "return_progress": True}
-        call = self._threads.submit(_call, self._server, body, generation, self._name)
 
         def ended(call: Future[None]) -> None:
             self._slots.release(slot)
+            generation.end(None if call.cancelled() else call.exception())
             _tell(loop, self._grant)
 
+        try:
+            call = self._threads.submit(self._call, body, generation)
+        except RuntimeError:  # shut down since the slot was taken
+            self._slots.release(slot)
+            raise self._shutting_down() from None
         call.add_done_callback(ended)
         return generation
+
+    def _call(self, body: dict[str, Any], generation: _Generation) -> None:
+        """One blocking call, on its thread."""
+        assert self._server is not None, "calls end before the model is freed"
+        try:
+            self._server.handle_chat_completions(body, generation.hear)
+        except (ValueError, TypeError) as error:  # what llama.cpp makes of a request it cannot read
+            message = f"The language model refused the request: {error}"
+            raise ProviderRejected(message, provider=self._name) from error
+        except RuntimeError as error:
+            raise ProviderUnavailable(f"The language model failed: {error}", provider=self._name) from error
+
+    def _shutting_down(self) -> ProviderUnavailable:
+        return ProviderUnavailable("The language model is shutting down.", provider=self._name)
 
 
 class _Generation:
@@ -220,7 +239,7 @@ class _Generation:
         self._loop = loop
         self._stopped = False
         # Unbounded, but holds at most one event a token, and a slot's context bounds those.
-        self._queue: asyncio.Queue[Event | ProviderError | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
 
     def stop(self) -> None:
         """Have the next callback end the call."""
@@ -236,24 +255,20 @@ class _Generation:
             self._put(event)
         return False
 
-    def fail(self, error: ProviderError) -> None:
-        """The call raised, on its thread."""
+    def end(self, error: BaseException | None) -> None:
+        """The call has ended, on its thread, with ``error`` or well."""
         self._put(error)
-
-    def end(self) -> None:
-        """The call has returned, on its thread."""
-        self._put(None)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What was heard, until the call ended. Raises ``ProviderError``."""
         while (event := await self._queue.get()) is not None:
-            if isinstance(event, ProviderError):
+            if isinstance(event, BaseException):
                 raise event
             yield event
         if self._closing.is_set():
             raise ProviderUnavailable("The language model is shutting down.", provider=self._provider)
 
-    def _put(self, item: Event | ProviderError | None) -> None:
+    def _put(self, item: Event | BaseException | None) -> None:
         _tell(self._loop, partial(self._queue.put_nowait, item))
 
 
@@ -264,19 +279,6 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
     except RuntimeError:
         if not loop.is_closed():
             raise
-
-
-def _call(server: LlamaServer | None, body: Mapping[str, Any], generation: _Generation, name: str) -> None:
-    """One blocking call, on its thread."""
-    assert server is not None, "calls end before the model is freed"
-    try:
-        server.handle_chat_completions(dict(body), generation.hear)
-    except (ValueError, TypeError) as error:  # what llama.cpp makes of a request it cannot read
-        generation.fail(ProviderRejected(f"The language model refused the request: {error}", provider=name))
-    except RuntimeError as error:
-        generation.fail(ProviderUnavailable(f"The language model failed: {error}", provider=name))
-    finally:
-        generation.end()
 
 
 def _provider_error(error: Mapping[str, Any], provider: str) -> ProviderError:

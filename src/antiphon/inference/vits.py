@@ -54,10 +54,13 @@ class Vits(Protocol):
         """Run the part that reads the text."""
 
 
-def open_vits(path: Path, *, model_id: str, threads: int, hop: int) -> Vits:
-    """Load the voice at ``path``, cut if it can be. ``hop`` is samples a frame. Raises ``ModelError``."""
+def open_vits(path: Path, *, model_id: str, threads: int, hop: int, cut: bool = True) -> Vits:
+    """Load the voice at ``path``, by stretches if it can be cut. ``hop`` is samples a frame. Raises
+    ``ModelError``."""
     if not path.is_file():
         raise missing(path, model_id=model_id)
+    if not cut:
+        return WholeVits(open_onnx(path, model_id=model_id, threads=threads), hop)
     try:
         graph = read_graph(path.read_bytes())
         cuts = _find_cuts(graph)
