@@ -31,6 +31,9 @@ LONG_NUMBER = 10
 QUESTION_WORDS = 4
 """Words from which a question mark is believed: recognisers also put it after "Can you" and "Do you"."""
 
+SHORT_ANSWER = 6
+"""Words of an answer that explains itself ("No, not that one."); a longer one has room for more."""
+
 _LETTER = r"(?:[^\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e])"
 """Letters, digits, and the vowel signs of Arabic, Indic and Thai scripts, which Python does not count as
 letters."""
@@ -201,7 +204,10 @@ class _Ending:
             return ""  # "What time is it in?" is half of one, "Where are you from?" a whole one
         if self.asked and (len(self.words) >= QUESTION_WORDS or self._begins_as_question()):
             return "a question"
-        return "a request, rounded off" if len(self.words) >= 3 and self.words[-1] == "please" else ""
+        if len(self.words) >= 3 and self.words[-1] == "please":
+            return "a request, rounded off"
+        short = len(self.words) <= SHORT_ANSWER and self.text.endswith((".", "!", "。"))
+        return "a short answer" if short and self.words[0] in self.vocabulary.whole_turns else ""
 
     # ---- pieces ---------------------------------------------------------------------------------------
 
