@@ -85,14 +85,12 @@ def listening(runtimes: LocalRuntimes, profile: Profile, pcm: bytes) -> dict[str
     detector = runtimes.voice_detector(profile.vad)
 
     def tick(sessions: int) -> Timed:
-        """One frame of each session, per frame."""
-        streams = [detector.open() for _ in range(sessions)]
+        """One frame of each session, per frame. The sessions end with it: open ones are waited for."""
 
         async def once() -> float:
-            return (
-                await clock(asyncio.gather(*(stream.detect(pcm[:FRAME_BYTES]) for stream in streams)))
-                / sessions
-            )
+            streams = [detector.open() for _ in range(sessions)]
+            heard = asyncio.gather(*(stream.detect(pcm[:FRAME_BYTES]) for stream in streams))
+            return await clock(heard) / sessions
 
         return once
 
@@ -150,7 +148,7 @@ def answering(model: LanguageModel) -> dict[str, Timed]:
     turns = iter(range(1_000_000))
 
     async def known() -> float:
-        return await first_token(model, f"{QUESTION} {next(turns)}", "known")
+        return await first_token(model, f"{next(turns)} {QUESTION}", "known")
 
     async def prefilled() -> float:
         turn = next(turns)

@@ -135,17 +135,20 @@ class Manner:
     min_p: float = 0.05
     max_temperature: float = 2.0
     """A caller's temperature is lowered to this."""
-    repeat_penalty: float = 1.0
+    repeat_penalty: float = 1.05
     """Divides the odds of every token of the last 64, the question's own among them."""
-    dry_multiplier: float = 0.8
+    dry_multiplier: float = 0.0
     """Against repeating what follows the same two tokens ("catatonic catatonic"); unlike ``repeat_penalty`` it
-    leaves single words alone, so that an answer can use the question's."""
+    leaves single words alone, so that an answer can use the question's. 0 is off: setting it up reads the model's
+    vocabulary once for each character that ends a sequence, before every reply."""
     examples: tuple[tuple[str, str], ...] = ()
     """Questions and answers shown before the conversation."""
 
 
 SMALL_MANNER = Manner(
     max_temperature=0.2,
+    repeat_penalty=1.0,
+    dry_multiplier=0.8,
     examples=(
         ("Hello.", "Hello! What can I do for you?"),
         ("What is the tallest mountain?", "The tallest mountain is Mount Everest, in the Himalayas."),
@@ -197,9 +200,12 @@ class LocalLanguageModel:
             "top_p": manner.top_p,
             "min_p": manner.min_p,
             "repeat_penalty": manner.repeat_penalty,
-            "dry_multiplier": manner.dry_multiplier,
             "stream_options": {"include_usage": True},
         }
+        if manner.dry_multiplier:
+            request["dry_multiplier"] = manner.dry_multiplier
+            # One character, not llama.cpp's four: 5 ms a reply instead of 18 (57 with a vocabulary of 150,000).
+            request["dry_sequence_breakers"] = ["\n"]
         if options.tools:
             request["tools"] = [
                 {
