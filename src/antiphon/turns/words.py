@@ -31,6 +31,9 @@ LONG_NUMBER = 10
 QUESTION_WORDS = 4
 """Words from which a question mark is believed: recognisers also put it after "Can you" and "Do you"."""
 
+FEW_WORDS = 3
+"""Words too few to tell their language by."""
+
 SHORT_ANSWER = 6
 """Words of an answer that explains itself ("No, not that one."); a longer one has room for more."""
 
@@ -64,7 +67,8 @@ def completeness(text: str, language: str = "en") -> Words:
     ending = _Ending(text, vocabulary_of(language))
     if not ending.words:
         return Words(verdict="open", reason="no words")
-    if ending.is_whole:
+    # The language of a word or two is often mistaken, and "stop" and "okay" are said in all of them.
+    if ending.is_whole or (len(ending.words) <= FEW_WORDS and _Ending(text, vocabulary_of("en")).is_whole):
         return Words(verdict="complete", reason="a short answer or command")
     unfinished = ending.grammar() or ending.address() or ending.number() or ending.letters()
     if unfinished:
