@@ -219,6 +219,7 @@ class ScriptedVoice:
 
     sample_rate = RATE
     voices = ("joe", "ann")
+    by_stretches = True
 
     def __init__(self, *pieces: Piece) -> None:
         self.pieces = pieces

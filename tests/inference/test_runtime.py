@@ -53,7 +53,9 @@ async def test_from_a_spoken_question_to_a_spoken_answer_and_nothing_left_behind
             spoken = [chunk async for chunk in chunks]
         seconds = sum(len(chunk.pcm) for chunk in spoken) / 2 / synthesizer.info.sample_rate
         assert 0.5 < seconds < 12
-        assert sum(runtimes.lane.depth().values()) == 0 if runtimes.lane else False
+        assert runtimes.depths() == dict.fromkeys(
+            ("recognition", "speech", "reply", "voice_detection", "turn_detection"), 0
+        )
     for model_id in FAST.models:
         told = [stage for name, stage in stages if name == model_id]
         assert told == ["loading", "warming", "warm"]
@@ -83,3 +85,11 @@ async def test_asking_for_what_was_not_loaded_says_so(models: Models) -> None:
             runtimes.language_model(FAST.llm)
         with pytest.raises(ModelError, match="vad/silero-6 is not loaded as a SmartTurn"):
             runtimes.turn_model(FAST.vad)
+
+
+@pytest.mark.parametrize(
+    ("cores", "shares"), [(1, (1, 1, 1)), (2, (2, 2, 1)), (4, (2, 3, 2)), (16, (2, 8, 8))]
+)
+def test_the_machine_is_shared_out(cores: int, shares: tuple[int, int, int]) -> None:
+    config = RuntimeConfig(cores=cores)
+    assert (config.run_threads, config.reply_threads, config.lanes) == shares

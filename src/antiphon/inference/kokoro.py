@@ -129,6 +129,7 @@ class KokoroVoice:
     """The model and its voices, loaded."""
 
     sample_rate = SAMPLE_RATE
+    by_stretches = False
 
     def __init__(self, model: Path, voices: Path, *, model_id: str, threads: int = 2) -> None:
         """``voices`` is the folder of ``.bin`` tables, each read when it is first spoken with. Blocks for

@@ -171,6 +171,11 @@ class LocalLanguageModel:
         self._manner = manner or Manner()
         self.info = ProviderInfo(provider="local", model=name)
 
+    @property
+    def depth(self) -> int:
+        """Replies being written or waiting for a slot."""
+        return self._llama.running + self._llama.waiting
+
     def reply(
         self, messages: Sequence[Message], options: LanguageOptions
     ) -> AbstractAsyncContextManager[AsyncIterator[Delta]]:

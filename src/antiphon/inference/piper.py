@@ -74,6 +74,10 @@ class PiperVoice:
     def voices(self) -> tuple[str, ...]:
         return tuple(self.config.speakers) or (self._name,)
 
+    @property
+    def by_stretches(self) -> bool:
+        return self.vits.by_stretches
+
     def voice_for(self, language: str) -> str:
         """The voice for a language: a file speaks one."""
         return self.voices[0]

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, assert_never
 from antiphon.errors import AntiphonError, ModelError
 from antiphon.inference.catalog import shipped_catalog
 from antiphon.inference.kokoro import KokoroVoice
-from antiphon.inference.lanes import BACKGROUND_NICE, Lane, be_nice
+from antiphon.inference.lanes import BACKGROUND_NICE, Lane, Priority, be_nice
 from antiphon.inference.llama import Llama, LlamaConfig
 from antiphon.inference.local import (
     SMALL_MANNER,
@@ -68,6 +68,12 @@ class RuntimeConfig:
         return min(2, self.cores)
 
     @property
+    def reply_threads(self) -> int:
+        """Cores that the language model is spread over. Its threads wait for each other at every layer: where there
+        are more than two cores, one is left to everything else."""
+        return self.cores if self.cores <= 2 else min(8, self.cores - 1)
+
+    @property
     def lanes(self) -> int:
         """Recognitions and syntheses side by side."""
         return max(1, self.cores // 2)
@@ -92,7 +98,8 @@ class LocalRuntimes:
         self._stack = ExitStack()
         self._loaded: dict[str, _Loaded] = {}
         self.lane: Lane | None = None
-        """Where recognition and speech queue; for metrics."""
+        """Where recognition and speech queue."""
+        self._slow_lane: Lane | None = None
 
     async def __aenter__(self) -> LocalRuntimes:
         """Load and warm everything, side by side. Raises ``ModelError``, the first when several fail."""
@@ -140,6 +147,22 @@ class LocalRuntimes:
     def turn_model(self, model: str) -> TurnModel:
         return self._of_kind(model, SmartTurn)
 
+    def depths(self) -> dict[str, int]:
+        """Work waiting or under way, by what it is; for metrics."""
+        depths = {"recognition": 0, "speech": 0, "reply": 0, "voice_detection": 0, "turn_detection": 0}
+        for lane in (self.lane, self._slow_lane):
+            for priority, depth in lane.depth().items() if lane is not None else ():
+                depths["recognition" if priority is Priority.RECOGNITION else "speech"] += depth
+        for loaded in self._loaded.values():
+            match loaded:
+                case LocalLanguageModel():
+                    depths["reply"] += loaded.depth
+                case SileroDetector():
+                    depths["voice_detection"] += loaded.depth
+                case SmartTurn():
+                    depths["turn_detection"] += loaded.depth
+        return depths
+
     def _of_kind(self, model: str, kind: type[T]) -> T:
         loaded = self._loaded.get(model)
         if not isinstance(loaded, kind):
@@ -178,7 +201,9 @@ class LocalRuntimes:
                 return LocalRecognizer(whisper, self.lane, name=name, languages=_languages(model))
             case "tts":
                 voice = open_voice(model, threads=threads)
-                return LocalSynthesizer(voice, self.lane, name=name, languages=_languages(model))
+                return LocalSynthesizer(
+                    voice, self._voice_lane(voice), name=name, languages=_languages(model)
+                )
             case "llm":
                 llama = self._keep(Llama.open(model.main, self._llama_config(model)))
                 return LocalLanguageModel(
@@ -186,6 +211,15 @@ class LocalRuntimes:
                 )
             case _:
                 assert_never(model.kind)
+
+    def _voice_lane(self, voice: Voice) -> Lane:
+        """A voice that speaks whole sentences at a time (a second or two) would have recognitions wait for that
+        long in a common lane: it gets one of its own."""
+        assert self.lane is not None
+        if voice.by_stretches:
+            return self.lane
+        self._slow_lane = self._keep(Lane("local voice", workers=self._config.lanes))
+        return self._slow_lane
 
     def _keep(self, runtime: Closable) -> Closable:
         """Have it closed on leaving."""
@@ -196,10 +230,10 @@ class LocalRuntimes:
         config = self._config
         return LlamaConfig(
             model_id=model.id,
-            threads=config.cores,
+            threads=config.reply_threads,
             # Beside a voice at work, one thread writes 34 tokens a second where two, waiting for each other at
             # every layer, write 13; alone 90 against 150. A small model's 90 are plenty, a large one needs both.
-            writing_threads=1 if _is_small(model) else config.cores,
+            writing_threads=1 if _is_small(model) else config.reply_threads,
             slots=config.slots,
             slot_tokens=config.slot_tokens,
         )

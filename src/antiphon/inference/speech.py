@@ -47,6 +47,10 @@ class Voice(Protocol):
     def voices(self) -> tuple[str, ...]:
         """Names, the default first."""
 
+    @property
+    def by_stretches(self) -> bool:
+        """Whether a step is a stretch of a sentence: some ten milliseconds of work. Else it is a whole one."""
+
     def voice_for(self, language: str) -> str:
         """The voice for a language (ISO 639-1, may be empty) when nobody chose one."""
 
