@@ -83,7 +83,7 @@ type ServerMessage = { seq?: number } & (
       text: string;
       latency_ms: Record<string, number>;
       stages?: Stage[];
-      usage?: { cost_usd?: number | null };
+      usage?: Usage;
       interrupted?: boolean;
       error?: string;
     }
@@ -109,13 +109,20 @@ interface Entry {
   latency: Latency | null;
 }
 
+/** What a reply's provider calls used. */
+interface Usage {
+  cost_usd?: number | null;
+  /** What was prepared and thrown away, contained in the totals. */
+  discarded?: { audio_s: number; output_tokens: number; characters: number };
+}
+
 /** What one reply took, for its waterfall. */
 interface Latency {
   stages: Stage[];
   latency_ms: Record<string, number>;
   rtt_ms: number;
   buffer_ms: number;
-  usage: { cost_usd?: number | null } | undefined;
+  usage: Usage | undefined;
 }
 
 /** An entry of the flight recorder as the page keeps it. */

@@ -42,7 +42,18 @@ export function waterfall(latency) {
 	const foot = made('tr', '', header('First sound'), made('td', 'lane', cost), made('td', 'ms', whole(total)), made('td', 'ms of', whole(BUDGET_MS)));
 	const head = made('tr', '', ...['Stage', 'after you stopped', 'took', 'budget'].map((text, i) => made('th', i > 1 ? 'ms' : i ? 'lane' : '', text)));
 	const table = made('table', 'waterfall', made('thead', '', head), body, made('tfoot', '', foot));
-	return made('section', '', made('h2', '', 'Where the time went'), table);
+	return made('section', '', made('h2', '', 'Where the time went'), table, ...thrownAway(latency.usage?.discarded));
+}
+
+/**
+ * What was prepared while it was open whether you were done, and not used. It is part of the cost.
+ * @param {{ audio_s: number, output_tokens: number, characters: number } | undefined} used
+ */
+function thrownAway(used) {
+	if (!used) return [];
+	const parts = [[used.audio_s, 's of sound recognised'], [used.output_tokens, 'tokens written'], [used.characters, 'characters voiced']];
+	const said = parts.filter(([amount]) => amount).map(([amount, unit]) => `${Math.round(Number(amount) * 10) / 10} ${unit}`);
+	return said.length ? [made('p', 'thrown', `Prepared and thrown away: ${said.join(', ')}.`)] : [];
 }
 
 /** @param {string} text */
