@@ -34,7 +34,7 @@ class Priority(IntEnum):
     RECOGNITION = 0
     """Speech to text: everything else of a turn waits for it."""
     FIRST_SOUND = 1
-    """The first sound of a clause: someone is listening to silence."""
+    """The first sound of a clause: someone is listening to silence, or soon would be."""
     SPEECH = 2
     """The rest of a clause, while earlier sound plays."""
     TEXT = 3

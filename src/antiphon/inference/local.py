@@ -299,6 +299,9 @@ def _chat_message(message: Message) -> dict[str, Any]:
 
 FIRST_CHUNK_S = 0.1
 """Seconds of the first chunk of a text: what a client can start to play."""
+EARLY_S = 0.3
+"""Seconds of sound until which a text's steps count as its first sound in the lane: with less than that ahead, the
+sound would soon stop if others' first sounds came before it."""
 CHUNK_S = 0.4
 """Seconds of later chunks: few messages, and little to throw away on a barge-in."""
 
@@ -339,15 +342,18 @@ class LocalSynthesizer:
     async def _chunks(self, text: str, options: SpeechOptions) -> AsyncGenerator[SpeechChunk, None]:
         voice = options.voice or self._voice.voice_for(options.language)
         utterance = self._voice.speak(text, voice=voice, speed=min(2.0, max(0.5, options.speed)))
-        first = True
+        made_s = 0.0
         words: tuple[WordTime, ...] = ()
-        while (
-            piece := await self._lane.run(Priority.FIRST_SOUND if first else Priority.SPEECH, utterance.step)
-        ) is not None:
+        while True:
+            priority = Priority.FIRST_SOUND if made_s < EARLY_S else Priority.SPEECH
+            piece = await self._lane.run(priority, utterance.step)
+            if piece is None:
+                return
             pcm = float_to_pcm(piece.sound)
             words += piece.words
             at = 0
             while at < len(pcm):
-                size = 2 * round((FIRST_CHUNK_S if first else CHUNK_S) * self._voice.sample_rate)
-                yield SpeechChunk(pcm=pcm[at : at + size], words=words)
-                at, words, first = at + size, (), False
+                size = 2 * round((CHUNK_S if made_s else FIRST_CHUNK_S) * self._voice.sample_rate)
+                chunk = pcm[at : at + size]
+                yield SpeechChunk(pcm=chunk, words=words)
+                at, words, made_s = at + size, (), made_s + len(chunk) / 2 / self._voice.sample_rate
