@@ -76,10 +76,10 @@ const FLIGHT = [
 test('a flight begins with the first word of its turn, pauses and all', () => {
 	const flight = flightOf(FLIGHT, 'r1');
 	assert.equal(flight.start, 700);
-	assert.equal(flight.end, 5510);
+	assert.equal(flight.end, 5810);
 	assert.deepEqual(flight.speech.slice(0, 2), [{ start: 1000, end: 1500 }, { start: 2000, end: 2500 }]);
 	assert.deepEqual(flight.decisions.map(({ name }) => name), ['wait', 'turn', 'cancel']);
-	assert.deepEqual(flight.words.map(({ text }) => text), ['What is', 'What is the time?']);
+	assert.deepEqual(flight.words.map(({ text }) => text), ['What is', 'What is the time?', 'Stop.'], 'and what cut it off');
 });
 
 test('the sound of a reply is told in stretches of one loudness', () => {
@@ -100,7 +100,7 @@ test('a turn that began over the reply before belongs to its own flight, too', (
 test('speech that goes on reaches to the end; a typed turn has none', () => {
 	assert.deepEqual(flightOf([speech(100, true), reply(300, 'r', 'asked'), reply(900, 'r', 'done')], 'r').speech, [{ start: 100, end: 900 }]);
 	const typed = flightOf([reply(1000, 'r', 'asked'), reply(1500, 'r', 'done')], 'r');
-	assert.deepEqual([typed.start, typed.end, typed.speech], [700, 1800, []]);
+	assert.deepEqual([typed.start, typed.end, typed.speech], [700, 2100, []]);
 	assert.equal(flightOf(FLIGHT, 'unknown'), null);
 });
 

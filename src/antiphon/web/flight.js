@@ -1,8 +1,8 @@
 // The flight recorder as the page keeps it, cut to one answer: what was heard, decided and said, and when. Pure.
 
-/** Sound shown before the first word and after the last event, ms; and at most this much altogether. */
-const MARGIN = 300;
-const LONGEST = 30_000;
+/** Shown before the first word and after the last event, ms: what led to an end can be told a little after it. And at
+ * most this much altogether. */
+const [BEFORE, AFTER, LONGEST] = [300, 600, 30_000];
 
 /**
  * Everything between the answer before and the end of this one.
@@ -16,8 +16,8 @@ export function flightOf(flight, reply) {
 	const last = mine[mine.length - 1];
 	const spans = speechSpans(flight, last.at);
 	const began = spans.filter((span) => span.end > (before?.at ?? 0) && span.start <= mine[0].at).map((span) => span.start);
-	const end = last.at + MARGIN;
-	const start = Math.max(0, end - LONGEST, Math.min(mine[0].at, ...began) - MARGIN);
+	const end = last.at + AFTER;
+	const start = Math.max(0, end - LONGEST, Math.min(mine[0].at, ...began) - BEFORE);
 	/** @param {{ at: number }} item */
 	const within = (item) => item.at >= start && item.at <= end;
 	return {
