@@ -55,8 +55,9 @@ class RuntimeConfig:
 
     cores: int = 2
     """Processor cores for the models."""
-    slots: int = 4
-    """Conversations whose prompt cache the language model keeps."""
+    slots: int = 3
+    """Conversations whose prompt cache the language model keeps, and replies written at once: two cores write no more
+    than that in time to be spoken, and each slot of a small model costs 15 to 30 MB."""
     slot_tokens: int = 2560
     """Context of one conversation: its history, the reply, and the template's own tokens."""
     system_prompt: str = ""
