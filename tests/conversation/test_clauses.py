@@ -236,3 +236,14 @@ def test_clauses_are_consecutive_slices_however_the_reply_arrives(
         assert any(char.isalnum() for char in clause.text)
         end = clause.end
     assert not any(char.isalnum() for char in text[end:])
+
+
+def test_a_slow_model_is_not_waited_for_while_it_spells_a_number() -> None:
+    cutter = ClauseCutter()
+    clauses = []
+    for number, token in enumerate(
+        ["The", " moon", " is", " approximately", " 3", "8", "4", ",", "4", "0", "0", " km."]
+    ):
+        clauses += cutter.push(token, number * 0.066)
+    clauses += cutter.flush()
+    assert [clause.text for clause in clauses] == ["The moon is approximately", " 384,400 km."]
