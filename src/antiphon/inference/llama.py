@@ -55,7 +55,7 @@ class LlamaConfig:
     """Cores that write replies."""
     slots: int = 4
     """Conversations whose cache is kept, and replies written at once."""
-    parked_mib: int = 256
+    parked_mib: int = 48
     """Memory, in MiB, for the caches of conversations whose slot another one took; one of 500 tokens takes 6 to 8.
     They come back in a few milliseconds, where evaluating them again takes seconds."""
     slot_tokens: int = 2048
