@@ -6,7 +6,8 @@
     │   ├── AudioError           sound that is not what was announced
     │   └── RefusedError         not let in: busy                              (retryable)
     │       ├── LoadingError     the models are not ready yet                  (retryable)
-    │       └── DrainingError    the server is about to stop                   (retryable)
+    │       ├── DrainingError    the server is about to stop                   (retryable)
+    │       └── BudgetError      the money set aside is spent
     ├── ProviderError            a speech or language provider did not do its work
     │   ├── ProviderUnavailable  unreachable, overloaded, timed out, cut off   (retryable)
     │   ├── ProviderRejected     bad key, unknown model, invalid request
@@ -76,6 +77,14 @@ class DrainingError(RefusedError):
     """The server is about to stop; another one, or this one started anew, will answer."""
 
     code = "draining"
+
+
+class BudgetError(RefusedError):
+    """What the operator allows to be spent is spent. ``retry_after_s`` says when it is filled up again, if it
+    is soon."""
+
+    code = "budget"
+    retryable = False
 
 
 class ProviderError(AntiphonError):

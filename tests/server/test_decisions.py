@@ -126,7 +126,7 @@ def call(provider: str, *, speculative: bool = False) -> events.ProviderCall:
 
 
 def test_usage_adds_up_and_tells_what_was_thrown_away() -> None:
-    usage = wire_usage([call("local:small"), call("local:small", speculative=True)])
+    usage = wire_usage([call("local:small"), call("local:small", speculative=True, discarded=True)])
     assert (usage.calls, usage.input_tokens, usage.output_tokens) == (2, 20, 6)
     assert (usage.discarded.calls, usage.discarded.input_tokens) == (1, 10)
     assert usage.providers == {"llm": "local:small"}

@@ -104,15 +104,30 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderCall:
-    """One call to a provider, however it ended."""
+    """One request to a provider is over, however it ended. Told when it ends, and again in ``ReplyDone.calls``."""
 
     kind: Literal["asr", "llm", "tts"]
     provider: str
     """``provider:model``"""
     usage: Usage
+    turn_id: str = ""
+    """The turn it was made for; empty while the turn has no name yet."""
+    reply_id: str = ""
     speculative: bool = False
-    """Made before the turn was confirmed and then thrown away."""
+    """Made before the turn was confirmed."""
+    discarded: bool = False
+    """In ``ReplyDone.calls`` only: it was speculative, and thrown away."""
     cancelled: bool = False
+    model: str = ""
+    """The model that answered, where the provider says."""
+    transport: Literal["batch", "stream"] = "batch"
+    outcome: str = "ok"
+    """``ok``, ``cancelled``, or the code of what went wrong."""
+    first_ms: float | None = None
+    """From the request to the first thing it gave; None when it gave nothing or was not timed."""
+    total_ms: float = 0.0
+    cached: bool = False
+    """Answered from our own cache: nothing is billed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,5 +191,6 @@ Event = (
     | ReplyDone
     | Decision
     | Notice
+    | ProviderCall
     | Failed
 )

@@ -238,7 +238,7 @@ class Call:
         message = wire_message(event)
         if isinstance(message, bytes):
             self._outgoing.put(message)
-        else:
+        elif message is not None:
             self._put(message)
 
     def _put(self, message: wire.ServerMessage) -> None:

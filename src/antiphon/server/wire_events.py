@@ -13,8 +13,8 @@ UNBILLED = frozenset({"local", "scripted"})
 """Providers that send no bill."""
 
 
-def wire_message(event: events.Event) -> wire.ServerMessage | bytes:
-    """The JSON message, or the binary one, that tells of an event."""
+def wire_message(event: events.Event) -> wire.ServerMessage | bytes | None:
+    """The JSON message, or the binary one, that tells of an event; None for what clients are not told."""
     match event:
         case events.SpeechStarted():
             return wire.SpeechStarted(at_ms=_ms(event.at_s))
@@ -48,6 +48,8 @@ def wire_message(event: events.Event) -> wire.ServerMessage | bytes:
             )
         case events.Notice():
             return wire.Notice(kind=event.kind, message=event.message)
+        case events.ProviderCall():
+            return None  # summed up in ``response_done``
         case events.Failed():
             return wire_failure(event)
         case _:
@@ -81,7 +83,7 @@ def wire_usage(calls: Iterable[events.ProviderCall]) -> wire.Usage:
         cached_tokens=total.cached_tokens,
         output_tokens=total.output_tokens,
         characters=total.characters,
-        discarded=consumption(call for call in calls if call.speculative),
+        discarded=consumption(call for call in calls if call.discarded),
         providers={call.kind: call.provider for call in calls},
         cost_usd=0.0 if all(call.provider.partition(":")[0] in UNBILLED for call in calls) else None,
     )
