@@ -119,14 +119,14 @@ async def test_an_interruption_drops_the_sound_that_waits_and_nothing_else() -> 
 # ---- events and errors on the wire
 
 
-def call(provider: str, *, speculative: bool = False) -> events.ProviderCall:
+def call(provider: str, *, discarded: bool = False) -> events.ProviderCall:
     return events.ProviderCall(
-        kind="llm", provider=provider, usage=Usage(input_tokens=10, output_tokens=3), speculative=speculative
+        kind="llm", provider=provider, usage=Usage(input_tokens=10, output_tokens=3), discarded=discarded
     )
 
 
 def test_usage_adds_up_and_tells_what_was_thrown_away() -> None:
-    usage = wire_usage([call("local:small"), call("local:small", speculative=True, discarded=True)])
+    usage = wire_usage([call("local:small"), call("local:small", discarded=True)])
     assert (usage.calls, usage.input_tokens, usage.output_tokens) == (2, 20, 6)
     assert (usage.discarded.calls, usage.discarded.input_tokens) == (1, 10)
     assert usage.providers == {"llm": "local:small"}
