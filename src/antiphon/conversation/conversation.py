@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from antiphon.conversation import events
+from antiphon.conversation.allowance import Allowance
+from antiphon.conversation.calls import CallLog
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.ear import AudioClock, Ear
 from antiphon.conversation.hearing import Heard, open_hearing
@@ -17,7 +19,8 @@ from antiphon.conversation.history import History
 from antiphon.conversation.latency import Marks
 from antiphon.conversation.recorder import FlightRecorder
 from antiphon.conversation.reply import Order, Reply
-from antiphon.errors import AntiphonError, AudioError, ProviderError
+from antiphon.conversation.spending import Spending
+from antiphon.errors import AntiphonError, AudioError, BudgetError, ProviderError
 from antiphon.providers.base import LanguageOptions
 from antiphon.turns import events as t
 from antiphon.turns.machine import TurnMachine
@@ -35,18 +38,28 @@ STALL_S = 0.5
 TIMER_GRAIN_S = 0.001
 """A timer may fire this much early by rounding."""
 
-KEEP_CALLS = 200
-"""Provider calls kept until a reply reports them: a user who talks for minutes makes one or two a second."""
+SPENT = "budget"
+"""Why a conversation ended by itself: nothing is left to pay for it."""
 
 Emit = Callable[[events.Event], Awaitable[None]]
+Observe = Callable[[events.Event], None]
 
 
 class Conversation:
     """One session. ``run`` until ``close``; everything else may be called at any time and never waits."""
 
     def __init__(
-        self, *, session_id: str, providers: Providers, config: ConversationConfig, emit: Emit
+        self,
+        *,
+        session_id: str,
+        providers: Providers,
+        config: ConversationConfig,
+        emit: Emit,
+        observe: Observe | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
+        """``emit`` takes the events to the client, in order, and may wait for it. ``observe`` is told them at once,
+        before any client is. ``allowance`` is asked before money is spent on a turn; None: spend freely."""
         self.session_id = session_id
         self.config = config
         self.history = History(
@@ -56,6 +69,9 @@ class Conversation:
         self.recorder = FlightRecorder()
         self._providers = providers
         self._emit = emit
+        self._observe = observe
+        self._spending = Spending(session_id, allowance)
+        self._calls = CallLog(self._tell_call)
         self._machine = TurnMachine(config.turn_policy(streaming=providers.recognizer.info.streaming))
         self._ear = Ear(input_rate=config.input_rate, stream=providers.voice_detector.open())
         self._clock = AudioClock()
@@ -63,13 +79,14 @@ class Conversation:
             recognizer=providers.recognizer,
             ear=self._ear,
             language=None if config.language == "auto" else config.language,
-            metered=self._metered,
+            calls=self._calls,
         )
         self._microphone: asyncio.Queue[bytes | None] = asyncio.Queue(MICROPHONE_QUEUE)
         self._outbox: asyncio.Queue[events.Event] = asyncio.Queue(OUTBOX)
-        self._calls: list[events.ProviderCall] = []
         self._closed = asyncio.Event()
         self._overrun = False
+        self.ending = ""
+        """Why the conversation ended by itself (``SPENT``); empty while it goes on."""
         self._group: asyncio.TaskGroup
         self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle | None = None
@@ -147,6 +164,7 @@ class Conversation:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            self._spending.end()
 
     def _stop(self, running: list[asyncio.Task[None]]) -> None:
         tasks = [*running, self._reply_task, self._transcribing, self._judging, self._prefilling]
@@ -159,6 +177,8 @@ class Conversation:
             await self._emit(await self._outbox.get())
 
     def _publish(self, event: events.Event) -> None:
+        if self._observe is not None:
+            self._observe(event)
         try:
             self._outbox.put_nowait(event)
         except asyncio.QueueFull:
@@ -381,6 +401,7 @@ class Conversation:
         )
 
     def _turn_dropped(self, command: t.DropTurn) -> None:
+        self._spending.settle(command.turn)
         self._publish(
             events.TranscriptChanged(turn_id=command.turn, text="", final=True, language=self._language)
         )
@@ -411,7 +432,8 @@ class Conversation:
             config=self.config,
             publish=self._publish,
             sounding=self._reply_sounds,
-            metered=self._metered,
+            calls=self._calls,
+            granted=self._spending.reserve(command.turn, self._group),
         )
         self._reply = reply
         self._user_text = command.text
@@ -458,7 +480,6 @@ class Conversation:
         if reply.error is not None:
             error = reply.error
             self._publish(events.Failed(code=error.code, message=error.message, retryable=error.retryable))
-        calls, self._calls = tuple(self._calls), []
         self._publish(
             events.ReplyDone(
                 turn_id=reply.order.turn_id,
@@ -466,13 +487,19 @@ class Conversation:
                 text=heard,
                 latency_ms=reply.order.marks.latency_ms(),
                 stages=reply.order.marks.stages(),
-                calls=calls,
+                calls=self._calls.take(),
                 interrupted=interrupted,
                 error=reply.error.code if reply.error is not None else "",
             )
         )
+        self._spending.settle(reply.order.turn_id)
+        if isinstance(reply.error, BudgetError):
+            self.ending = SPENT
+            self.close()
 
     def _discard_reply(self) -> None:
+        if self._reply is not None:
+            self._calls.discard(self._reply.order.reply_id)
         self._reply = None
         if self._reply_task is not None:
             self._reply_task.cancel()
@@ -502,6 +529,7 @@ class Conversation:
         assert action in ("duck", "hold", "resume")
         self._publish(events.PlaybackChanged(reply_id=reply_id, action=action))  # type: ignore[arg-type]
 
-    def _metered(self, call: events.ProviderCall) -> None:
-        if len(self._calls) < KEEP_CALLS:
-            self._calls.append(call)
+    def _tell_call(self, call: events.ProviderCall) -> None:
+        """Clients are told of calls in ``ReplyDone``, listeners at once."""
+        if self._observe is not None:
+            self._observe(call)

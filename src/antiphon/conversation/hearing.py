@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+from antiphon.conversation.calls import Asking, CallLog
 from antiphon.conversation.ear import Ear
-from antiphon.conversation.events import ProviderCall
 from antiphon.errors import ProviderError, ProviderUnavailable
 from antiphon.providers.base import Recognizer, RecognizerStream, Transcript, Usage
 from antiphon.turns.context import PREROLL_S
@@ -42,19 +42,17 @@ other languages English words would mislead it."""
 SoFar = Callable[[str, str], None]
 """Told the words believed so far and their language."""
 
-Metered = Callable[[ProviderCall], None]
-
 
 class BatchHearing:
     """Each request is one call with all of its sound; a newer request replaces one under way."""
 
-    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered) -> None:
+    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> None:
         self._recognizer = recognizer
         self._ear = ear
         self._language = language
         self._spoken = language or ""
         """The language of the last turn: too little is said over a reply to tell it from that."""
-        self._metered = metered
+        self._calls = calls
 
     def speech_started(self, since: float) -> None:
         """Nothing to prepare."""
@@ -68,35 +66,39 @@ class BatchHearing:
         language = (self._spoken or None) if request.overlap else self._language
         prompt = OVERLAP_PROMPTS.get(self._spoken, "") if request.overlap else ""
         try:
-            final = await self._final(pcm, language, prompt)
+            final = await self._final(pcm, language, prompt, request.turn)
         except ProviderError as error:
-            if not error.retryable or request.interim:
+            if not error.retryable or request.interim or self._recognizer.info.resilient:
                 raise
             await asyncio.sleep(RETRY_AFTER_S)
-            final = await self._final(pcm, language, prompt)
+            final = await self._final(pcm, language, prompt, request.turn)
         if not request.overlap and final.text:
             self._spoken = final.language or self._spoken
         return Heard(
             request=request, text=final.text, language=final.language, started=started, ended=loop.time()
         )
 
-    async def _final(self, pcm: bytes, language: str | None, prompt: str) -> Transcript:
-        name = self._recognizer.info.name
-        seconds = len(pcm) / 2 / 16_000
-        usage, cancelled = Usage(audio_s=seconds), True
+    async def _final(self, pcm: bytes, language: str | None, prompt: str, turn: str) -> Transcript:
+        info = self._recognizer.info
+        asking = Asking(
+            kind="asr",
+            provider=info.name,
+            transport="stream" if info.streaming else "batch",
+            usage=Usage(audio_s=len(pcm) / 2 / 16_000),
+            turn_id=turn,
+        )
         try:
-            async with asyncio.timeout(FINAL_TIMEOUT_S):
-                async with self._recognizer.open(language=language, prompt=prompt) as stream:
-                    await stream.send(pcm)
-                    await stream.finish()
-                    final = await _final_of(stream)
-            usage = final.usage if final.usage != Usage() else usage
-            cancelled = False
+            with self._calls.asking(asking):
+                async with asyncio.timeout(FINAL_TIMEOUT_S):
+                    async with self._recognizer.open(language=language, prompt=prompt) as stream:
+                        await stream.send(pcm)
+                        await stream.finish()
+                        final = await _final_of(stream)
+                asking.got(asyncio.get_running_loop().time())
+                asking.usage = final.usage if final.usage != Usage() else asking.usage
             return final
         except TimeoutError:
-            raise _too_slow(name) from None
-        finally:
-            self._metered(ProviderCall(kind="asr", provider=name, usage=usage, cancelled=cancelled))
+            raise _too_slow(info.name) from None
 
     async def run(self) -> None:
         """Nothing runs between requests."""
@@ -105,11 +107,11 @@ class BatchHearing:
 class StreamHearing:
     """Sound is sent while the user speaks; each pause finishes a stream, and its words join those before."""
 
-    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered) -> None:
+    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> None:
         self._recognizer = recognizer
         self._ear = ear
         self._language = language
-        self._metered = metered
+        self._calls = calls
         self._segments: list[tuple[float, str, str]] = []
         """(start, words, language) of finished streams of this turn."""
         self._interim = ""
@@ -118,6 +120,8 @@ class StreamHearing:
         self._since = 0.0
         self._finish_at: float | None = None
         self._asked = asyncio.Event()
+        self._asking: Asking | None = None
+        """What the stream under way is asked."""
         self._watch: Callable[[], None] | None = None
         """Called when the words believed so far change."""
         self._final: asyncio.Future[Transcript] | None = None
@@ -141,6 +145,8 @@ class StreamHearing:
         ``so_far`` is told what is believed meanwhile."""
         loop = asyncio.get_running_loop()
         started = loop.time()
+        if self._asking is not None:
+            self._asking.turn_id = request.turn
         self._segments = [segment for segment in self._segments if segment[0] >= request.start - PREROLL_S]
         words = [text for _, text, _ in self._segments if text]
         language = self._segments[-1][2] if self._segments else self._language_heard
@@ -184,25 +190,22 @@ class StreamHearing:
                 self.speech_started(since)
 
     async def _one_stream(self) -> Transcript:
-        name = self._recognizer.info.name
-        usage, sent, cancelled = Usage(), self._since, True
-        try:
-            async with self._recognizer.open(language=self._language, prompt="") as stream:
-                async with asyncio.TaskGroup() as group:
-                    reading = group.create_task(self._read(stream))
-                    sent = await self._send(stream)
-                    async with asyncio.timeout(FINAL_TIMEOUT_S):
-                        final = await reading
-            usage = final.usage
-            cancelled = False
+        info = self._recognizer.info
+        self._asking = Asking(kind="asr", provider=info.name, transport="stream")
+        with self._calls.asking(self._asking) as asking:
+            try:
+                async with self._recognizer.open(language=self._language, prompt="") as stream:
+                    async with asyncio.TaskGroup() as group:
+                        reading = group.create_task(self._read(stream, asking))
+                        await self._send(stream, asking)
+                        async with asyncio.timeout(FINAL_TIMEOUT_S):
+                            final = await reading
+            except BaseExceptionGroup as failures:
+                raise _cause(failures, info.name) from None
+            asking.usage = final.usage if final.usage != Usage() else asking.usage
             return final
-        except BaseExceptionGroup as failures:
-            raise _cause(failures, name) from None
-        finally:
-            used = usage if usage != Usage() else Usage(audio_s=max(0.0, sent - self._since))
-            self._metered(ProviderCall(kind="asr", provider=name, usage=used, cancelled=cancelled))
 
-    async def _send(self, stream: RecognizerStream) -> float:
+    async def _send(self, stream: RecognizerStream, asking: Asking) -> None:
         """Send what arrives until the finish is asked for and all up to it is sent."""
         sent = self._since
         while True:
@@ -211,9 +214,10 @@ class StreamHearing:
             if upto > sent:
                 await stream.send(self._ear.cut(sent, upto))
                 sent = upto
+                asking.usage = Usage(audio_s=max(0.0, sent - self._since))
             if finish is not None and sent >= finish - 1e-6:
                 await stream.finish()
-                return sent
+                return
             await self._more(FEED_S)
 
     async def _more(self, seconds: float) -> None:
@@ -225,9 +229,10 @@ class StreamHearing:
         except TimeoutError:
             pass
 
-    async def _read(self, stream: RecognizerStream) -> Transcript:
+    async def _read(self, stream: RecognizerStream, asking: Asking) -> Transcript:
         transcripts: AsyncIterator[Transcript] = stream.__aiter__()
         async for transcript in transcripts:
+            asking.got(asyncio.get_running_loop().time())
             if transcript.final:
                 return transcript
             self._interim = transcript.text
@@ -240,10 +245,10 @@ class StreamHearing:
 Hearing = BatchHearing | StreamHearing
 
 
-def open_hearing(*, recognizer: Recognizer, ear: Ear, language: str | None, metered: Metered) -> Hearing:
+def open_hearing(*, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> Hearing:
     """The kind that fits the recogniser."""
     kind = StreamHearing if recognizer.info.streaming else BatchHearing
-    return kind(recognizer=recognizer, ear=ear, language=language, metered=metered)
+    return kind(recognizer=recognizer, ear=ear, language=language, calls=calls)
 
 
 async def _final_of(stream: RecognizerStream) -> Transcript:

@@ -7,21 +7,22 @@ stays accounted for. A speculative reply does all of this but play; ``release`` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 from antiphon.audio.resample import Resampler
 from antiphon.conversation import events
-from antiphon.conversation.apology import apology
+from antiphon.conversation.allowance import Grant
+from antiphon.conversation.apology import apology, farewell
+from antiphon.conversation.calls import Asking, CallLog
 from antiphon.conversation.clauses import Clause, ClauseCutter
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.heard import SpokenClause, heard_text
 from antiphon.conversation.latency import Marks
 from antiphon.conversation.playback import Playback
 from antiphon.conversation.speakable import speakable
-from antiphon.errors import ProviderEmpty, ProviderError, ProviderUnavailable
+from antiphon.errors import AntiphonError, BudgetError, ProviderEmpty, ProviderError, ProviderUnavailable
 from antiphon.providers.base import (
     Finished,
     LanguageOptions,
@@ -74,6 +75,8 @@ class _Voice:
 
     clause: Clause
     said: str
+    given: bool = False
+    """Whether any sound came."""
     chunks: asyncio.Queue[SpeechChunk | None] = field(default_factory=asyncio.Queue)
     """Unbounded: a clause is a sentence at most, some 15 s of sound."""
 
@@ -89,21 +92,27 @@ class Reply:
         config: ConversationConfig,
         publish: Callable[[events.Event], None],
         sounding: Callable[[Reply], None],
-        metered: Callable[[events.ProviderCall], None],
+        calls: CallLog,
+        granted: Callable[[], Awaitable[Grant]],
     ) -> None:
+        """``granted`` gives leave to spend on the turn, or raises ``BudgetError``; it is asked before anything is
+        sent."""
         self.order = order
         self.text = ""
         """All that was written."""
         self.written = True
         """False when the model wrote nothing and ``text`` is an apology."""
-        self.error: ProviderError | None = None
+        self.error: AntiphonError | None = None
         self.playback = Playback()
         self.spoken: list[SpokenClause] = []
         self._providers = providers
         self._config = config
         self._publish = publish
         self._sounding = sounding
-        self._metered = metered
+        self._calls = calls
+        self._granted = granted
+        self._voiceless = False
+        """No voice could be had: what is left of the reply is text only."""
         self._released = asyncio.Event()
         self._going = asyncio.Event()
         self._going.set()
@@ -165,54 +174,73 @@ class Reply:
     async def _write(self) -> None:
         cutter = ClauseCutter(language=self.order.language or "en")
         try:
-            try:
-                await self._write_once(cutter)
-            except ProviderError as error:
-                if self.text or not error.retryable:
-                    raise
-                await asyncio.sleep(RETRY_AFTER_S)
-                await self._write_once(cutter)
-        except ProviderError as error:
+            await self._obtain_leave()
+            await self._write_with_retry(cutter)
+        except BudgetError as error:
+            self.error = error
+            await self._say_instead(farewell(self.order.language))
+        except AntiphonError as error:
             self.error = error
             if not self.text.strip():
-                await self._apologise()
+                await self._say_instead(apology(self.order.language))
         for clause in cutter.flush():
             await self._cut(clause)
         await self._clauses.put(None)
 
+    async def _obtain_leave(self) -> None:
+        grant = await self._granted()
+        self._providers = grant.providers or self._providers
+        for notice in grant.notices:
+            self._tell(notice)
+
+    async def _write_with_retry(self, cutter: ClauseCutter) -> None:
+        try:
+            await self._write_once(cutter)
+        except ProviderError as error:
+            if self.text or not error.retryable or self._providers.language_model.info.resilient:
+                raise
+            await asyncio.sleep(RETRY_AFTER_S)
+            await self._write_once(cutter)
+
     async def _write_once(self, cutter: ClauseCutter) -> None:
-        model, marks, order = self._providers.language_model, self.order.marks, self.order
+        model, order = self._providers.language_model, self.order
+        order.marks.llm_start = order.marks.llm_start or self._loop.time()
+        asking = Asking(
+            kind="llm",
+            provider=model.info.name,
+            usage=Usage(input_tokens=sum(len(message.content) for message in order.messages) // 4),
+            turn_id=order.turn_id,
+            reply_id=order.reply_id,
+        )
+        try:
+            with self._calls.asking(asking, speculative=not self.released):
+                await self._read_deltas(cutter, asking)
+        except TimeoutError:
+            raise ProviderUnavailable(f"{model.info.name} fell silent", provider=model.info.name) from None
+        if not self.text.strip():
+            raise ProviderEmpty(f"{model.info.name} wrote nothing", provider=model.info.name)
+
+    async def _read_deltas(self, cutter: ClauseCutter, asking: Asking) -> None:
+        order = self.order
         options = LanguageOptions(
             max_tokens=self._config.max_reply_tokens,
             temperature=self._config.temperature,
             cache_key=order.session_id,
         )
-        marks.llm_start = marks.llm_start or self._loop.time()
-        usage, pieces, cancelled = None, 0, True
-        try:
-            async with asyncio.timeout(FIRST_TOKEN_TIMEOUT_S) as limit:
-                async with model.reply(order.messages, options) as deltas:
-                    async for delta in deltas:
-                        limit.reschedule(self._loop.time() + TOKEN_GAP_TIMEOUT_S)
-                        match delta:
-                            case Text(text=text):
-                                pieces += 1
-                                await self._written(text, cutter)
-                            case Finished():
-                                usage = delta.usage
-                            case _:
-                                pass  # tool calls: no tools are offered
-            cancelled = False
-        except TimeoutError:
-            raise ProviderUnavailable(f"{model.info.name} fell silent", provider=model.info.name) from None
-        finally:
-            used = usage or Usage(
-                input_tokens=sum(len(message.content) for message in order.messages) // 4,
-                output_tokens=pieces,
-            )
-            self._meter("llm", model.info.name, used, cancelled)
-        if not self.text.strip():
-            raise ProviderEmpty(f"{model.info.name} wrote nothing", provider=model.info.name)
+        async with asyncio.timeout(FIRST_TOKEN_TIMEOUT_S) as limit:
+            async with self._providers.language_model.reply(order.messages, options) as deltas:
+                async for delta in deltas:
+                    limit.reschedule(self._loop.time() + TOKEN_GAP_TIMEOUT_S)
+                    match delta:
+                        case Text(text=text):
+                            asking.got(self._loop.time())
+                            sent = asking.usage
+                            asking.usage = replace(sent, output_tokens=sent.output_tokens + 1)
+                            await self._written(text, cutter)
+                        case Finished():
+                            asking.usage, asking.model = delta.usage, delta.model
+                        case _:
+                            pass  # tool calls: no tools are offered
 
     async def _written(self, text: str, cutter: ClauseCutter) -> None:
         now = self._loop.time()
@@ -227,11 +255,10 @@ class Reply:
         self.order.marks.first_clause = self.order.marks.first_clause or self._loop.time()
         await self._clauses.put(clause)
 
-    async def _apologise(self) -> None:
+    async def _say_instead(self, text: str) -> None:
         """Nothing was written: say so rather than be silent, but only to someone who waits for an answer."""
         await self._released.wait()
         self.written = False
-        text = apology(self.order.language)
         start = len(self.text)
         self.text += text
         self._tell(events.ReplyText(reply_id=self.order.reply_id, text=text))
@@ -253,30 +280,59 @@ class Reply:
 
     async def _voice(self, voice: _Voice) -> None:
         synthesizer, marks = self._providers.synthesizer, self.order.marks
+        marks.tts_start = marks.tts_start or self._loop.time()
+        try:
+            if not self._voiceless:
+                await self._voice_text(voice, voice.said)
+        except (ProviderError, TimeoutError) as failure:
+            name = synthesizer.info.name
+            error = (
+                failure
+                if isinstance(failure, ProviderError)
+                else ProviderUnavailable(f"{name} fell silent", provider=name)
+            )
+            self.error = self.error or error
+            await self._apologise_aloud(voice)
+        finally:
+            voice.chunks.put_nowait(None)
+
+    async def _voice_text(self, voice: _Voice, text: str) -> None:
+        synthesizer, marks = self._providers.synthesizer, self.order.marks
         options = SpeechOptions(
             voice=self._config.voice,
             language=self.order.language,
             speed=self._config.speed,
             context_id=self.order.reply_id,
         )
-        marks.tts_start = marks.tts_start or self._loop.time()
-        cancelled = True
-        try:
+        asking = Asking(
+            kind="tts",
+            provider=synthesizer.info.name,
+            usage=Usage(characters=len(text)),
+            turn_id=self.order.turn_id,
+            reply_id=self.order.reply_id,
+        )
+        with self._calls.asking(asking, speculative=not self.released):
             async with asyncio.timeout(FIRST_CHUNK_TIMEOUT_S) as limit:
-                async with synthesizer.speak(voice.said, options) as chunks:
+                async with synthesizer.speak(text, options) as chunks:
                     async for chunk in chunks:
-                        limit.reschedule(self._loop.time() + FIRST_CHUNK_TIMEOUT_S)
-                        marks.first_chunk = marks.first_chunk or self._loop.time()
+                        now = self._loop.time()
+                        asking.got(now)
+                        limit.reschedule(now + FIRST_CHUNK_TIMEOUT_S)
+                        marks.first_chunk = marks.first_chunk or now
+                        voice.given = True
                         voice.chunks.put_nowait(chunk)
-            cancelled = False
-        except ProviderError as error:
-            self.error = self.error or error
-        except TimeoutError:
-            name = synthesizer.info.name
-            self.error = self.error or ProviderUnavailable(f"{name} fell silent", provider=name)
-        finally:
-            self._meter("tts", synthesizer.info.name, Usage(characters=len(voice.said)), cancelled)
-            voice.chunks.put_nowait(None)
+
+    async def _apologise_aloud(self, voice: _Voice) -> None:
+        """A clause could not be voiced. The rest of the reply is text; an apology, which may be there already
+        voiced, says that something is amiss."""
+        first, self._voiceless = not self._voiceless, True
+        if voice.given or not first or self.playback.sent_ms:
+            return
+        await self._released.wait()
+        try:
+            await self._voice_text(voice, apology(self.order.language))
+        except (ProviderError, TimeoutError):
+            return  # nobody can speak: the client is told by the error
 
     async def _play(self) -> None:
         rate = self._config.output_rate
@@ -359,10 +415,3 @@ class Reply:
             self._publish(event)
         else:
             self._held_back.append(event)
-
-    def _meter(self, kind: Literal["llm", "tts"], provider: str, usage: Usage, cancelled: bool) -> None:
-        self._metered(
-            events.ProviderCall(
-                kind=kind, provider=provider, usage=usage, cancelled=cancelled, speculative=not self.released
-            )
-        )

@@ -50,6 +50,8 @@ class ProviderInfo:
     """ISO 639-1 codes; empty when the provider does not say."""
     voices: tuple[str, ...] = ()
     """Voice names, the default first; empty when any name is passed through."""
+    resilient: bool = False
+    """It retries and falls back by itself: whoever asks it need not."""
 
     @property
     def name(self) -> str:

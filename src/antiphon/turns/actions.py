@@ -307,6 +307,7 @@ class Actions(Facts):
                 end=context.now,
                 interim=interim,
                 overlap=context.overlap is not None,
+                turn=self.turn.id,
             )
         )
 

@@ -149,6 +149,8 @@ class Transcribe:
     """True while the user still speaks: worth having, not urgent."""
     overlap: bool = False
     """Whether a reply was being spoken: listeners' signs and commands are likely words."""
+    turn: str = ""
+    """The turn whose words these are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
