@@ -21,6 +21,7 @@ from antiphon.server.origins import origin_allowed
 from antiphon.server.page import Page, read_page
 from antiphon.server.voice import Call, VoiceLimits
 from antiphon.server.wire_errors import refusal_closing, wire_error
+from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Offer
 from antiphon.sessions.readiness import Readiness
 from antiphon.sessions.registry import Registry
@@ -46,9 +47,12 @@ class FrontDoor:
 class Application:
     """What the routes serve. ``asgi`` is the application for the web server."""
 
-    def __init__(self, door: FrontDoor, loading: Loading) -> None:
+    def __init__(self, door: FrontDoor, loading: Loading, audience: Audience | None = None) -> None:
         self.readiness = Readiness()
-        self.registry = Registry(readiness=self.readiness, max_sessions=door.max_sessions)
+        self.audience = audience or Audience()
+        self.registry = Registry(
+            readiness=self.readiness, max_sessions=door.max_sessions, audience=self.audience
+        )
         self._door = door
         self._loading = loading
         self.asgi = HttpEdge(self._routes())
@@ -137,6 +141,7 @@ class Application:
                     assistant,
                     limits=self._door.limits,
                     draining=self.registry.draining,
+                    audience=self.audience,
                 ).run()
         except RefusedError as refused:
             await self._turn_away(websocket, refused)

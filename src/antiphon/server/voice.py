@@ -29,11 +29,13 @@ from antiphon.server.wire_errors import (
     NO_START,
     NORMAL,
     RESTARTING,
+    SPENT,
     TOO_SLOW,
     wire_error,
 )
 from antiphon.server.wire_events import wire_message
 from antiphon.server.wishes import conversation_config
+from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Assistant
 from antiphon.sessions.recordings import save_flight
 from antiphon.sessions.session import Session
@@ -88,12 +90,14 @@ class Call:
         *,
         limits: VoiceLimits,
         draining: asyncio.Event,
+        audience: Audience | None = None,
     ) -> None:
         self._websocket = websocket
         self._session = session
         self._assistant = assistant
         self._limits = limits
         self._draining = draining
+        self._audience = audience or Audience()
         self._connection = ServerConnection(max_message_bytes=limits.max_message_bytes)
         self._outgoing = Outgoing()
         self._now: Callable[[], float] = asyncio.get_running_loop().time
@@ -113,6 +117,7 @@ class Call:
                 tasks.create_task(self._talk(tasks))
         except ExceptionGroup as group:
             closing = self._ending(group)
+        self._session.ended = _reason(closing)
         await self._say_goodbye(closing)
         self._log_end(closing, self._now() - begun)
         await self._save_flight()
@@ -132,6 +137,8 @@ class Call:
             providers=self._assistant.providers,
             config=config,
             emit=self._tell,
+            observe=lambda event: self._audience.told(self._session.id, event),
+            allowance=self._assistant.allowance,
         )
         self._conversation = conversation
         tasks.create_task(self._converse(conversation))
@@ -143,6 +150,8 @@ class Call:
 
     async def _converse(self, conversation: Conversation) -> None:
         await conversation.run()
+        if conversation.ending:
+            raise Hangup(SPENT)
         raise Hangup(TOO_SLOW if conversation.overrun else NORMAL)
 
     async def _await_start(self) -> ConversationConfig:
@@ -235,7 +244,7 @@ class Call:
             return
         if isinstance(event, events.Interrupted):
             self._outgoing.drop_sound()
-        message = wire_message(event)
+        message = wire_message(event, self._assistant.price)
         if isinstance(message, bytes):
             self._outgoing.put(message)
         elif message is not None:
@@ -334,3 +343,18 @@ class Call:
             audio_in_s=round(counts.audio_in_s, 1),
             audio_out_s=round(counts.audio_out_s, 1),
         )
+
+
+def _reason(closing: Closing | None) -> str:
+    """How a session ended, as listeners are told it."""
+    if closing is None or closing is NORMAL:
+        return "client_left"
+    reasons = {
+        IDLE: "idle",
+        RESTARTING: "drained",
+        NO_START: "no_start",
+        TOO_SLOW: "too_slow",
+        BROKEN: "failed",
+        SPENT: "budget",
+    }
+    return reasons.get(closing, "client_error")

@@ -14,6 +14,7 @@ NO_START = Closing(1008, "no start message came")
 TOO_SLOW = Closing(1008, "the client reads too slowly")
 BROKEN = Closing(1011, "internal error")
 TRY_LATER = 1013
+SPENT = Closing(TRY_LATER, "budget")
 
 INTERNAL = Error(
     code="internal",

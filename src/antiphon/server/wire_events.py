@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from antiphon.conversation import events
 from antiphon.protocol import server_messages as wire
 from antiphon.server.wire_errors import wire_failure
+from antiphon.sessions.offer import free
 
-UNBILLED = frozenset({"local", "scripted"})
-"""Providers that send no bill."""
+Price = Callable[[events.ProviderCall], int | None]
+"""What a call cost, in millionths of a US dollar; None when nobody knows."""
 
 
-def wire_message(event: events.Event) -> wire.ServerMessage | bytes | None:
+def wire_message(event: events.Event, price: Price = free) -> wire.ServerMessage | bytes | None:
     """The JSON message, or the binary one, that tells of an event; None for what clients are not told."""
     match event:
         case events.SpeechStarted():
@@ -41,7 +42,7 @@ def wire_message(event: events.Event) -> wire.ServerMessage | bytes | None:
                 reply_id=event.reply_id, heard_ms=event.heard_ms, heard_text=event.heard_text
             )
         case events.ReplyDone():
-            return _response_done(event)
+            return _response_done(event, price)
         case events.Decision():
             return wire.Decision(
                 at_ms=_ms(event.at_s), kind=event.kind, reason=event.reason, details=dict(event.details)
@@ -56,7 +57,7 @@ def wire_message(event: events.Event) -> wire.ServerMessage | bytes | None:
             assert_never(event)
 
 
-def _response_done(event: events.ReplyDone) -> wire.ResponseDone:
+def _response_done(event: events.ReplyDone, price: Price) -> wire.ResponseDone:
     return wire.ResponseDone(
         turn_id=event.turn_id,
         reply_id=event.reply_id,
@@ -66,13 +67,13 @@ def _response_done(event: events.ReplyDone) -> wire.ResponseDone:
             wire.Stage(name=stage.name, start_ms=round(stage.start_ms, 1), end_ms=round(stage.end_ms, 1))
             for stage in event.stages
         ),
-        usage=wire_usage(event.calls),
+        usage=wire_usage(event.calls, price),
         interrupted=event.interrupted,
         error=event.error,
     )
 
 
-def wire_usage(calls: Iterable[events.ProviderCall]) -> wire.Usage:
+def wire_usage(calls: Iterable[events.ProviderCall], price: Price = free) -> wire.Usage:
     """The sums over a reply's provider calls, and over those of them that were thrown away."""
     calls = tuple(calls)
     total = consumption(calls)
@@ -85,8 +86,19 @@ def wire_usage(calls: Iterable[events.ProviderCall]) -> wire.Usage:
         characters=total.characters,
         discarded=consumption(call for call in calls if call.discarded),
         providers={call.kind: call.provider for call in calls},
-        cost_usd=0.0 if all(call.provider.partition(":")[0] in UNBILLED for call in calls) else None,
+        cost_usd=_cost_usd(calls, price),
     )
+
+
+def _cost_usd(calls: Iterable[events.ProviderCall], price: Price) -> float | None:
+    """The sum of the prices; None when one of them is not known."""
+    total = 0
+    for call in calls:
+        cost = price(call)
+        if cost is None:
+            return None
+        total += cost
+    return total / 1_000_000
 
 
 def consumption(calls: Iterable[events.ProviderCall]) -> wire.Consumption:

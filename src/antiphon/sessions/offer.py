@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from antiphon.conversation.allowance import Allowance
 from antiphon.conversation.config import ConversationConfig, Providers
+from antiphon.conversation.events import ProviderCall
 from antiphon.errors import ClientError
+
+UNBILLED = frozenset({"local", "scripted"})
+"""Providers that send no bill."""
+
+
+def free(call: ProviderCall) -> int | None:
+    """The price without a price book: nothing for providers that send no bill, unknown for others."""
+    return 0 if call.cached or call.provider.partition(":")[0] in UNBILLED else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,10 @@ class Assistant:
     offer: Offer = field(default_factory=Offer)
     defaults: ConversationConfig = field(default_factory=ConversationConfig)
     """The operator's choices; a caller's wishes are laid over them."""
+    allowance: Allowance | None = None
+    """Asked before money is spent on a turn; None: spend freely."""
+    price: Callable[[ProviderCall], int | None] = free
+    """What a call cost, in millionths of a US dollar; None when nobody knows."""
 
 
 def _some(names: tuple[str, ...]) -> str:

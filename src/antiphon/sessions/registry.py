@@ -7,7 +7,10 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from antiphon.conversation.listening import SessionFacts
 from antiphon.sessions.admission import refusal
+from antiphon.sessions.audience import Audience
+from antiphon.sessions.caller import Caller
 from antiphon.sessions.readiness import Readiness
 from antiphon.sessions.session import Session
 
@@ -24,9 +27,15 @@ class Registry:
     """Who is in a conversation now."""
 
     def __init__(
-        self, *, readiness: Readiness, max_sessions: int, new_id: Callable[[], str] = new_session_id
+        self,
+        *,
+        readiness: Readiness,
+        max_sessions: int,
+        audience: Audience | None = None,
+        new_id: Callable[[], str] = new_session_id,
     ) -> None:
         self.readiness = readiness
+        self.audience = audience or Audience()
         self.draining = asyncio.Event()
         """Set when the server is to stop: every session says goodbye and ends."""
         self._limit = max_sessions
@@ -41,8 +50,9 @@ class Registry:
         return tuple(self._live.values())
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, caller: Caller | None = None) -> Iterator[Session]:
         """A place for one caller, given back on leaving. Raises RefusedError when there is none."""
+        caller = caller or Caller()
         refused = refusal(
             live=len(self._live),
             limit=self._limit,
@@ -50,14 +60,17 @@ class Registry:
             draining=self.draining.is_set(),
         )
         if refused is not None:
+            self.audience.refused(refused.code)
             raise refused
-        session = Session(id=self._new_id())
+        session = Session(id=self._new_id(), caller=caller)
         self._live[session.id] = session
         self._empty.clear()
+        self.audience.opened(SessionFacts(session_id=session.id, caller_key=caller.key))
         try:
             yield session
         finally:
             del self._live[session.id]
+            self.audience.closed(session.id, session.ended or "failed")
             if not self._live:
                 self._empty.set()
 

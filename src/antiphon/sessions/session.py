@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from antiphon.conversation import events
+from antiphon.sessions.caller import Caller
 
 
 @dataclass(slots=True)
@@ -25,8 +26,11 @@ class Counts:
 class Session:
     """Told every event of its conversation."""
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, *, id: str, caller: Caller | None = None) -> None:
         self.id = id
+        self.caller = caller or Caller()
+        self.ended = ""
+        """Why it ended, as a short code; empty while it goes on."""
         self.counts = Counts()
         self._open_replies: set[str] = set()
         self._idle = asyncio.Event()
