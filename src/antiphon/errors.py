@@ -4,7 +4,14 @@
     ├── ClientError              the caller sent something we cannot use
     │   ├── ProtocolError        a message that is not antiphon.v1
     │   ├── AudioError           sound that is not what was announced
+    │   ├── AccessError          a password, key or token that is missing or wrong
+    │   │   └── TicketError      a ticket that is missing, used, expired or another's
+    │   ├── OriginError          a web page from elsewhere
+    │   ├── OperatorOffError     operators' endpoints, and no token set for them
+    │   ├── NoSuchSessionError   a session that there is not, or not any more
+    │   ├── EndedError           the operator, or a limit, ended the conversation
     │   └── RefusedError         not let in: busy                              (retryable)
+    │       ├── RateLimitedError too many from one address                     (retryable)
     │       ├── LoadingError     the models are not ready yet                  (retryable)
     │       ├── DrainingError    the server is about to stop                   (retryable)
     │       └── BudgetError      the money set aside is spent
@@ -13,6 +20,7 @@
     │   ├── ProviderRejected     bad key, unknown model, invalid request
     │   └── ProviderEmpty        it answered with nothing                      (retryable)
     ├── ModelError               an embedded model is missing, altered or will not load
+    ├── StoreUnavailable         the store that replicas share cannot be used   (retryable)
     └── SettingsError            a setting that is unknown or impossible
 
 Messages are for people: what was wrong, what was expected, what to do. They never hold speech,
@@ -56,6 +64,42 @@ class AudioError(ClientError):
     code = "bad_audio"
 
 
+class AccessError(ClientError):
+    """A password, key or token is missing or wrong."""
+
+    code = "unauthorized"
+
+
+class TicketError(AccessError):
+    """A ticket is missing, used, expired, or was given to another."""
+
+    code = "bad_ticket"
+
+
+class OriginError(ClientError):
+    """A web page from an origin that may not use this server."""
+
+    code = "bad_origin"
+
+
+class OperatorOffError(ClientError):
+    """What only operators may see, on a server that has no operator token."""
+
+    code = "operator_off"
+
+
+class NoSuchSessionError(ClientError):
+    """A session that there is not, or not any more, or a name that fits several."""
+
+    code = "no_such_session"
+
+
+class EndedError(ClientError):
+    """The conversation was ended from outside: by an operator, or by the limit on its length."""
+
+    code = "ended"
+
+
 class RefusedError(ClientError):
     """Not let in. ``retry_after_s`` says when to try again, in seconds."""
 
@@ -65,6 +109,12 @@ class RefusedError(ClientError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class RateLimitedError(RefusedError):
+    """Too many connections, attempts or messages from one address."""
+
+    code = "rate_limited"
 
 
 class LoadingError(RefusedError):
@@ -89,13 +139,16 @@ class BudgetError(RefusedError):
 
 class ProviderError(AntiphonError):
     """A speech or language provider did not do its work. ``provider`` names it, as in
-    ``openai:gpt-4o-mini``."""
+    ``openai:gpt-4o-mini``; ``cause`` says why in a word that programs can count by: bad_key, quota,
+    rate_limit, invalid_request, unknown_model, unknown_voice, filtered, overloaded, timeout, unreachable, tls,
+    cut, malformed, empty, not_an_api, wrong_rate; empty when nobody said."""
 
     code = "provider_failed"
 
-    def __init__(self, message: str, *, provider: str) -> None:
+    def __init__(self, message: str, *, provider: str, cause: str = "") -> None:
         super().__init__(message)
         self.provider = provider
+        self.cause = cause
 
 
 class ProviderUnavailable(ProviderError):
@@ -105,8 +158,10 @@ class ProviderUnavailable(ProviderError):
     code = "provider_unavailable"
     retryable = True
 
-    def __init__(self, message: str, *, provider: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message, provider=provider)
+    def __init__(
+        self, message: str, *, provider: str, retry_after_s: float | None = None, cause: str = ""
+    ) -> None:
+        super().__init__(message, provider=provider, cause=cause)
         self.retry_after_s = retry_after_s
 
 
@@ -131,6 +186,13 @@ class ModelError(AntiphonError):
     def __init__(self, message: str, *, model_id: str) -> None:
         super().__init__(message)
         self.model_id = model_id
+
+
+class StoreUnavailable(AntiphonError):
+    """The store that replicas share cannot be reached, or refused."""
+
+    code = "store_unavailable"
+    retryable = True
 
 
 class SettingsError(AntiphonError):
