@@ -7,13 +7,14 @@ ducks, holds, flushes and reports its position), and what it played can be asked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from antiphon.audio.coded_speech import SpeechTrack, coded_text
 from antiphon.conversation import events
+from antiphon.conversation.allowance import Allowance
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.conversation import Conversation
 from antiphon.providers.scripted import (
@@ -160,6 +161,8 @@ async def talk(
     language_model: ScriptedLanguageModel | None = None,
     synthesizer: ScriptedSynthesizer | None = None,
     turn_model: ScriptedTurnModel | None = None,
+    allowance: Allowance | None = None,
+    observe: Callable[[events.Event], None] | None = None,
 ) -> AsyncIterator[Talk]:
     """Open a conversation with scripted providers; the test says what the user does."""
     providers = Providers(
@@ -177,7 +180,14 @@ async def talk(
         await box[0].emit(event)
 
     settings = config or ConversationConfig(output_rate=RATE_OUT, policy=policy or TurnPolicy())
-    conversation = Conversation(session_id="s1", providers=providers, config=settings, emit=emit)
+    conversation = Conversation(
+        session_id="s1",
+        providers=providers,
+        config=settings,
+        emit=emit,
+        observe=observe,
+        allowance=allowance,
+    )
     box.append(Talk(conversation, user))
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
