@@ -1,0 +1,193 @@
+"""One price of one model, as ``prices.toml`` writes it, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import Literal, get_args
+
+from antiphon.usage.money import MICROS
+
+Meter = Literal["audio", "input", "cached", "output", "characters", "spoken", "requests", "compute", "free"]
+"""What is counted: ms of sound; prompt tokens that no cache had; those that one had; tokens written; characters
+spoken; tokens of the sound made; requests; ms that calls took; nothing."""
+
+UNITS: Mapping[str, tuple[Meter, int]] = {
+    "second": ("audio", 1_000),
+    "minute": ("audio", 60_000),
+    "hour": ("audio", 3_600_000),
+    "million_input_tokens": ("input", 1_000_000),
+    "million_cached_tokens": ("cached", 1_000_000),
+    "million_output_tokens": ("output", 1_000_000),
+    "million_characters": ("characters", 1_000_000),
+    "million_audio_tokens": ("spoken", 1_000_000),
+    "request": ("requests", 1),
+    "compute_hour": ("compute", 3_600_000),
+    "free": ("free", 1),
+}
+"""Unit of a price → what is counted, and how many of it make one unit."""
+
+Transport = Literal["any", "batch", "stream"]
+
+FIELDS = ("provider", "model", "aliases", "transport", "unit", "price", "minimum", "step", "per_character",
+          "source", "verified", "valid_from", "retired")  # fmt: skip
+
+DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
+"""How vendors mark one version of a model: ``-2024-07-18``, ``-20241022``, ``-latest``."""
+
+NEAR_EXACT, NEAR_DATED = 10_000, 9_000
+"""How near a name is to a row; a row ending in * counts the letters before it."""
+
+
+class RowError(ValueError):
+    """A row that cannot be used: what is wrong and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceRow:
+    """What one model charges for one thing."""
+
+    provider: str
+    model: str
+    """A name, or the beginning of names and ``*``."""
+    aliases: tuple[str, ...] = ()
+    transport: Transport = "any"
+    unit: str
+    price: Decimal
+    """US dollars a unit."""
+    minimum: Decimal = Decimal(0)
+    """The least that a request is billed for: seconds, tokens or characters."""
+    step: Decimal = Decimal(0)
+    """Billed in whole steps of so many; 0: exactly."""
+    per_character: Decimal = Decimal(0)
+    """Tokens a character, where a voice is billed by tokens and does not count them itself."""
+    source: str = ""
+    verified: date | None = None
+    valid_from: date = date.min
+    retired: date | None = None
+    """The first day on which it no longer holds."""
+    file: str = ""
+    number: int = 0
+    """Which row of the file, from 1."""
+
+    @property
+    def meter(self) -> Meter:
+        return UNITS[self.unit][0]
+
+    @property
+    def rate(self) -> Fraction:
+        """Micro-dollars for one of what the meter counts."""
+        return Fraction(self.price) * MICROS / UNITS[self.unit][1]
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}:{self.model}"
+
+    @property
+    def place(self) -> str:
+        """Where it is written, for messages."""
+        return f"{self.file}, row {self.number} ({self.name}, {self.unit})"
+
+    def billed(self, amount: Fraction) -> Fraction:
+        """What is billed for so much of what the meter counts: at least the minimum, in whole steps."""
+        scale = 1_000 if self.meter == "audio" else 1
+        least, step = Fraction(self.minimum) * scale, Fraction(self.step) * scale
+        if amount <= 0:
+            return Fraction(0)
+        amount = max(amount, least)
+        return step * -(-amount // step) if step else amount
+
+    def nearness(self, model: str) -> int:
+        """How well a model's name fits this row; 0 when it does not."""
+        return max((_nearness(pattern, model) for pattern in (self.model, *self.aliases)), default=0)
+
+    def holds(self, day: date) -> bool:
+        """Whether the price is this one on that day."""
+        return self.valid_from <= day and (self.retired is None or day < self.retired)
+
+
+def _nearness(pattern: str, model: str) -> int:
+    if pattern == model:
+        return NEAR_EXACT
+    if pattern.endswith("*"):
+        return len(pattern) if model.startswith(pattern[:-1]) else 0
+    return NEAR_DATED if DATED.sub("", model) == pattern else 0
+
+
+def parse_row(values: Mapping[str, object], *, file: str, number: int) -> PriceRow:
+    """One ``[[price]]`` table. Raises RowError."""
+    for field in values:
+        if field not in FIELDS:
+            near = get_close_matches(field, FIELDS, n=1)
+            raise RowError(
+                f"{field!r} is no field of a price" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+    unit = _text(values, "unit", required=True)
+    if unit not in UNITS:
+        near = get_close_matches(unit, UNITS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "use one of " + ", ".join(UNITS)
+        raise RowError(f"unit is {unit!r}, which there is not; {hint}")
+    if (unit == "free") == ("price" in values):
+        raise RowError("a free row has no price" if unit == "free" else "price is missing: US dollars a unit")
+    transport = _text(values, "transport") or "any"
+    if transport not in get_args(Transport):
+        raise RowError(f"transport is {transport!r}; write batch, stream or any")
+    row = PriceRow(
+        provider=_text(values, "provider", required=True),
+        model=_text(values, "model", required=True),
+        aliases=_names(values.get("aliases", [])),
+        transport=transport,  # type: ignore[arg-type]
+        unit=unit,
+        price=_amount(values, "price"),
+        minimum=_amount(values, "minimum"),
+        step=_amount(values, "step"),
+        per_character=_amount(values, "per_character"),
+        source=_text(values, "source"),
+        verified=_day(values, "verified"),
+        valid_from=_day(values, "valid_from") or date.min,
+        retired=_day(values, "retired"),
+        file=file,
+        number=number,
+    )
+    if row.retired is not None and row.retired <= row.valid_from:
+        raise RowError("retired is not after valid_from: it would never hold")
+    return row
+
+
+def _text(values: Mapping[str, object], field: str, *, required: bool = False) -> str:
+    value = values.get(field, "")
+    if not isinstance(value, str):
+        raise RowError(f"{field} is {value!r}; write it in quotes")
+    if required and not value.strip():
+        raise RowError(f"{field} is missing")
+    if "*" in value[:-1]:
+        raise RowError(f"{field} is {value!r}; a * may only be at the end")
+    return value.strip()
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise RowError('aliases is not a list of names: write aliases = ["name", "other"]')
+    return tuple(_text({"aliases": name}, "aliases", required=True) for name in value)
+
+
+def _amount(values: Mapping[str, object], field: str) -> Decimal:
+    value = values.get(field, 0)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise RowError(f"{field} is {value!r}; write a number, such as 0.006, without quotes")
+    amount = Decimal(value)
+    if not amount.is_finite() or amount < 0:
+        raise RowError(f"{field} is {value}; it cannot be below zero, or infinite")
+    return amount
+
+
+def _day(values: Mapping[str, object], field: str) -> date | None:
+    value = values.get(field)
+    if value is None or type(value) is date:
+        return value
+    raise RowError(f"{field} is {value!r}; write a day without quotes: 2026-11-20")

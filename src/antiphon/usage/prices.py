@@ -1,0 +1,273 @@
+"""The price book: what a provider call costs.
+
+Rows come from ``prices.toml`` beside this file and, before those, from the operator's own. A model that no row names
+has no price: it is never taken for free. How a sum is rounded: ``money``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from importlib import resources
+from itertools import combinations
+from pathlib import Path
+
+from antiphon.conversation.events import ProviderCall
+from antiphon.errors import SettingsError
+from antiphon.providers.metering import Kind
+from antiphon.usage.price_row import Meter, PriceRow, RowError, parse_row
+
+SCHEMA = 1
+"""Layout of a price file that this reader understands."""
+
+SHIPPED = "prices.toml"
+
+STALE_AFTER = timedelta(days=180)
+"""Vendors change prices about twice a year: one verified longer ago is to be looked up again."""
+
+TARIFFS_KEPT = 256
+"""Models whose rows were looked up; far more than a server uses, and names come from vendors."""
+
+ALONE: frozenset[Meter] = frozenset({"requests", "compute", "free"})
+"""Meters that price a call of any kind by themselves."""
+
+WHOLE: Mapping[Kind, Sequence[frozenset[Meter]]] = {
+    "asr": (frozenset({"audio"}),),
+    "llm": (frozenset({"input", "output"}),),
+    "tts": (frozenset({"characters"}), frozenset({"spoken"})),
+}
+"""Kind of call → sets of meters, one of which has to be priced for the call to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """What a call costs."""
+
+    micros: int
+    """Micro-dollars."""
+    estimated: bool = False
+    """What is billed was worked out from something else, as tokens from characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """A row that should be looked at."""
+
+    row: PriceRow
+    problem: str
+
+
+Tariff = Mapping[Meter, PriceRow]
+
+
+class PriceBook:
+    """Rows, the operator's first."""
+
+    def __init__(self, own: Sequence[PriceRow], shipped: Sequence[PriceRow] = ()) -> None:
+        self.own = tuple(own)
+        self.shipped = tuple(shipped)
+        self._tariffs: dict[tuple[str, str, str, date], Tariff] = {}
+
+    @property
+    def rows(self) -> tuple[PriceRow, ...]:
+        """All, the operator's first."""
+        return self.own + self.shipped
+
+    def price(self, call: ProviderCall, day: date) -> Priced | None:
+        """What a call costs on a day; None when no row says so."""
+        if call.cached:
+            return Priced(micros=0)
+        for provider, model in _names(call):
+            tariff = self._tariff(provider, model, call.transport, day)
+            if is_whole(tariff, call.kind):
+                return _priced(tariff, call)
+        return None
+
+    def tariff(self, name: str, transport: str, day: date) -> Tariff:
+        """The rows for ``provider:model``, by what they count."""
+        provider, _, model = name.partition(":")
+        return self._tariff(provider, model, transport, day)
+
+    def knows(self, name: str, kind: Kind, day: date) -> bool:
+        """Whether a model's calls have a price, by any transport."""
+        return any(is_whole(self.tariff(name, way, day), kind) for way in ("batch", "stream"))
+
+    def stale(self, day: date, rows: Iterable[PriceRow] | None = None) -> list[Stale]:
+        """Rows past their day, or verified too long ago."""
+        found = []
+        for row in self.rows if rows is None else rows:
+            if row.retired is not None and row.retired <= day:
+                found.append(Stale(row=row, problem=f"retired on {row.retired}"))
+            elif row.verified is not None and day - row.verified > STALE_AFTER:
+                found.append(Stale(row=row, problem=f"last verified on {row.verified}"))
+        return found
+
+    def _tariff(self, provider: str, model: str, transport: str, day: date) -> Tariff:
+        key = provider, model, transport, day
+        found = self._tariffs.get(key)
+        if found is None:
+            if len(self._tariffs) >= TARIFFS_KEPT:
+                self._tariffs.clear()
+            found = self._tariffs[key] = self._look_up(*key)
+        return found
+
+    def _look_up(self, provider: str, model: str, transport: str, day: date) -> Tariff:
+        tariff: dict[Meter, PriceRow] = {}
+        for rows in (self.own, self.shipped):
+            fitting = [row for row in rows if _fits(row, provider, model, transport)]
+            for row in sorted(fitting, key=lambda row: _rank(row, model, day), reverse=True):
+                if "free" not in tariff:
+                    tariff.setdefault(row.meter, row)
+            if "free" in tariff:
+                break  # the operator says so
+        return tariff
+
+
+def _names(call: ProviderCall) -> list[tuple[str, str]]:
+    """Provider and model, by the name of the model that answered, then by the one that was asked."""
+    provider, _, asked = call.provider.partition(":")
+    return [(provider, model) for model in dict.fromkeys((call.model, asked)) if model or not asked]
+
+
+def _fits(row: PriceRow, provider: str, model: str, transport: str) -> bool:
+    return row.provider == provider and row.transport in ("any", transport) and row.nearness(model) > 0
+
+
+def _rank(row: PriceRow, model: str, day: date) -> tuple[int, bool, bool, date]:
+    """The nearest name, the price of that day (one that is over is better than none), of that transport, the
+    newest."""
+    return row.nearness(model), row.holds(day), row.transport != "any", row.valid_from
+
+
+def is_whole(tariff: Tariff, kind: Kind) -> bool:
+    """Whether a call of this kind has a price with these rows."""
+    return any(meter in tariff for meter in ALONE) or any(need <= tariff.keys() for need in WHOLE[kind])
+
+
+def _priced(tariff: Tariff, call: ProviderCall) -> Priced:
+    if "free" in tariff:
+        return Priced(micros=0)
+    counted = quantities(call)
+    total, estimated = Fraction(0), False
+    for meter, row in tariff.items():
+        amount = Fraction(counted.get(meter, 0))
+        if not amount and call.kind == "tts" and row.per_character:
+            amount, estimated = Fraction(row.per_character) * call.usage.characters, True
+        total += row.billed(amount) * row.rate
+    if "cached" not in tariff and "input" in tariff:
+        total += counted.get("cached", 0) * tariff["input"].rate
+    return Priced(micros=round(total), estimated=estimated)
+
+
+def quantities(call: ProviderCall) -> dict[Meter, int]:
+    """What each meter counted in a call. Cached tokens are not counted twice."""
+    usage = call.usage
+    counted: dict[Meter, int] = {"requests": 1, "compute": round(call.total_ms)}
+    match call.kind:
+        case "asr":
+            counted["audio"] = round(usage.audio_s * 1_000)
+        case "llm":
+            cached = min(usage.cached_tokens, usage.input_tokens)
+            counted |= {"input": usage.input_tokens - cached, "cached": cached, "output": usage.output_tokens}
+        case "tts":
+            counted |= {
+                "characters": usage.characters,
+                "input": usage.input_tokens,
+                "spoken": usage.output_tokens,
+            }
+    return counted
+
+
+# ---- reading ----------------------------------------------------------------------------------------------
+
+
+def open_prices(own: Path | None = None, *, compute_hour_usd: float = 0.0) -> PriceBook:
+    """The shipped prices and the operator's. ``compute_hour_usd`` is what an hour of embedded models' work costs.
+    Raises SettingsError naming file, row and what to do."""
+    rows = read_prices(own) if own is not None else ()
+    if compute_hour_usd and not any(row.provider == "local" for row in rows):
+        rows += (
+            PriceRow(
+                provider="local",
+                model="*",
+                unit="compute_hour",
+                price=Decimal(repr(compute_hour_usd)),
+                source="ANTIPHON_COMPUTE_HOUR_USD",
+                file="settings",
+            ),
+        )
+    shipped = resources.files("antiphon.usage").joinpath(SHIPPED).read_text(encoding="utf-8")
+    return PriceBook(rows, parse_prices(shipped, file=SHIPPED))
+
+
+def read_prices(path: Path) -> tuple[PriceRow, ...]:
+    """The operator's file. Raises SettingsError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"ANTIPHON_PRICES={path} cannot be read: {reason}.") from error
+    return parse_prices(text, file=str(path))
+
+
+def parse_prices(text: str, *, file: str) -> tuple[PriceRow, ...]:
+    """TOML → rows that fit together. Raises SettingsError."""
+    try:
+        document = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"The price file {file} is not TOML: {error}.") from error
+    for name in document:
+        if name not in ("schema", "price"):
+            raise SettingsError(f"The price file {file} has {name!r}; a price is a table [[price]].")
+    if document.get("schema", SCHEMA) != SCHEMA:
+        raise SettingsError(
+            f"The price file {file} has schema {document['schema']!r}; write schema = {SCHEMA}."
+        )
+    tables = document.get("price", [])
+    if not isinstance(tables, list):
+        raise SettingsError(f"The price file {file} has one table [price]; write [[price]] above each row.")
+    rows = tuple(_row(values, file, number) for number, values in enumerate(tables, 1))
+    _refuse_overlaps(rows)
+    _refuse_half_prices(rows)
+    return rows
+
+
+def _row(values: Mapping[str, object], file: str, number: int) -> PriceRow:
+    try:
+        return parse_row(values, file=file, number=number)
+    except RowError as error:
+        named = ":".join(str(values[field]) for field in ("provider", "model") if field in values)
+        where = f"row {number}" + (f" ({named})" if named else "")
+        raise SettingsError(f"The price file {file}, {where}: {error}.") from error
+
+
+def _refuse_overlaps(rows: Sequence[PriceRow]) -> None:
+    for one, other in combinations(rows, 2):
+        if _overlap(one, other):
+            raise SettingsError(
+                f"The price file {other.place} says again what row {one.number} says: both hold on the same day. "
+                "Remove one, or give the older a `retired` day and the newer a `valid_from` day."
+            )
+
+
+def _overlap(one: PriceRow, other: PriceRow) -> bool:
+    names = {one.model, *one.aliases} & {other.model, *other.aliases}
+    same_meter = one.meter == other.meter or "free" in (one.meter, other.meter)
+    same_way = one.transport == other.transport or "any" in (one.transport, other.transport)
+    in_time = one.valid_from < (other.retired or date.max) and other.valid_from < (one.retired or date.max)
+    return one.provider == other.provider and bool(names) and same_meter and same_way and in_time
+
+
+def _refuse_half_prices(rows: Sequence[PriceRow]) -> None:
+    """Tokens in without tokens out is a row forgotten, not a gift."""
+    for row in rows:
+        ends = {other.meter for other in rows if (other.provider, other.model) == (row.provider, row.model)}
+        if row.meter == "input" and not ends & {"output", "spoken"}:
+            raise SettingsError(
+                f"The price file {row.place} prices the tokens sent but not those that come back; add a row with "
+                "million_output_tokens (a voice: million_audio_tokens)."
+            )
