@@ -20,13 +20,19 @@ def origin_allowed(origin: str | None, *, host: str, allowed: Collection[str], l
         return True
     if allowed:
         return origin in allowed
+    if not is_own_page(origin, host=host):
+        return False
     page = _split(origin)
+    return not loopback_only or (page is not None and is_loopback(page.hostname or ""))
+
+
+def is_own_page(origin: str | None, *, host: str) -> bool:
+    """Whether ``Origin`` is the page that is served at ``Host``."""
+    page = _split(origin or "")
     if page is None or page.scheme not in DEFAULT_PORTS:
         return False
     here = _split(f"{page.scheme}://{host}")
-    if here is None or _place(page) != _place(here):
-        return False
-    return not loopback_only or is_loopback(page.hostname or "")
+    return here is not None and _place(page) == _place(here)
 
 
 def is_loopback(host: str) -> bool:

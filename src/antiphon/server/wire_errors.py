@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
 from antiphon.conversation import events
-from antiphon.errors import AntiphonError, ProviderUnavailable, RefusedError
+from antiphon.errors import (
+    AccessError,
+    AntiphonError,
+    ClientError,
+    NoSuchSessionError,
+    OperatorOffError,
+    OriginError,
+    ProviderUnavailable,
+    RateLimitedError,
+    RefusedError,
+)
 from antiphon.protocol.connection import Closing
 from antiphon.protocol.server_messages import Error
 
@@ -37,6 +52,36 @@ def wire_error(error: AntiphonError) -> Error:
 def wire_failure(event: events.Failed) -> Error:
     """The message that tells a client of a failure in its conversation."""
     return Error(code=event.code, message=event.message, retryable=event.retryable)
+
+
+async def http_error(_: Request, error: Exception) -> JSONResponse:
+    """The HTTP answer that tells of a caller's error; an exception handler for the application."""
+    assert isinstance(error, ClientError)
+    told = wire_error(error)
+    headers = {"Cache-Control": "no-store"}
+    if told.retry_after_ms is not None:
+        headers["Retry-After"] = str(math.ceil(told.retry_after_ms / 1000))
+    if isinstance(error, AccessError):
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"code": told.code, "message": told.message, "retry_after_ms": told.retry_after_ms}
+    return JSONResponse({"error": body}, status_code=http_status(error), headers=headers)
+
+
+def http_status(error: ClientError) -> int:
+    """The status of an HTTP answer that tells of an error."""
+    match error:
+        case AccessError():
+            return 401
+        case OriginError() | OperatorOffError():
+            return 403
+        case NoSuchSessionError():
+            return 404
+        case RateLimitedError():
+            return 429
+        case RefusedError():
+            return 503
+        case _:
+            return 400
 
 
 def refusal_closing(error: RefusedError) -> Closing:
