@@ -34,6 +34,12 @@ need_page_checkers() {
   [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error >&2
 }
 
+# Valkey, or the Redis it grew from: Debian 12 has the second only.
+need_valkey() {
+  have valkey-server || have redis-server || apt_install valkey-server 2>/dev/null ||
+    need redis-server redis-server "conversations are handed from one replica to another through it"
+}
+
 need_chromium() {
   need chromium chromium "the page is tested in it"
 }

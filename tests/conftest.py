@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.valkey_server import ValkeyServer, running_valkey
 from tests.virtual_time import run_virtual
 
 # How long an example takes says more about the machine than about the code.
@@ -31,3 +34,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     else:
         run_virtual(coroutine)
     return True
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A real Valkey, empty."""
+    with running_valkey(tmp_path / "valkey") as server:
+        yield server

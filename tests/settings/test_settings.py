@@ -103,8 +103,8 @@ def test_providers_are_chains() -> None:
         ("ANTIPHON_LLM", "frobnicate", "use local or scripted"),
         ("ANTIPHON_TTS", "local,", "an empty name"),
         ("ANTIPHON_TTS", "local,local", "the same provider twice"),
-        ("ANTIPHON_STORE", "valkey://cache:6379", "not available in this version"),
-        ("ANTIPHON_STORE", "disk", "the only store is memory"),
+        ("ANTIPHON_STORE_AWAY", "wait", "one of admit, refuse"),
+        ("ANTIPHON_STORE", "disk", "must be memory, or the address of a Valkey"),
         ("ANTIPHON_ALLOWED_ORIGINS", "talk.example.org", "is not an origin"),
         ("ANTIPHON_ALLOWED_ORIGINS", "https://talk.example.org/page", "is not an origin"),
         ("ANTIPHON_ALLOWED_ORIGINS", "*", "is not an origin"),
@@ -141,7 +141,7 @@ def test_an_unknown_name_in_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_keys_are_not_repeated_in_errors() -> None:
     assert "sk-123" not in refusal({"ANTIPHON_OPENAI_API_KEY": "sk-123"})
-    assert "hunter2" not in refusal({"ANTIPHON_STORE": "valkey://user:hunter2@cache:6379"})
+    assert "hunter2" not in refusal({"ANTIPHON_STORE": "http://user:hunter2@cache:6379"})
 
 
 class WithKey(Settings):
@@ -169,3 +169,9 @@ def test_the_page_about_settings_is_up_to_date() -> None:
     page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     assert page == settings_page(), "run scripts/settings_page.py"
     assert all(f"`{environment_name(name)}`" in page for name in Settings.model_fields)
+
+
+def test_the_password_in_the_address_of_the_store_is_not_shown() -> None:
+    settings = Settings(store="valkey://antiphon:swordfish@cache:6379", store_password="sardine")
+    assert shown_values(settings)["store"] == "valkey://…@cache:6379"
+    assert shown_values(settings)["store_password"] == "(hidden)"

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     SerializerFunctionWrapHandler,
 )
 from pydantic.functional_serializers import WrapSerializer
@@ -26,13 +27,9 @@ def _parse_list(value: object) -> object:
 
 
 def _check_store(value: str) -> str:
-    if value == "memory":
-        return value
-    if value.startswith(("valkey://", "valkeys://", "redis://", "rediss://")):
-        raise ValueError(
-            "a shared store is not available in this version of Antiphon; the only store is memory"
-        )
-    raise ValueError("the only store is memory")
+    if value != "memory" and not value.startswith(("valkey://", "valkeys://", "redis://", "rediss://")):
+        raise ValueError("it must be memory, or the address of a Valkey such as valkey://127.0.0.1:6379")
+    return value
 
 
 def _check_origin(value: str) -> str:
@@ -223,9 +220,6 @@ class Settings(BaseModel):
         le=600,
         group="Server",
     )
-    store: Store = setting(
-        "memory", "Where sessions are kept. This version has `memory` only.", group="Server"
-    )
     data: Folder = setting(
         "~/.local/share/antiphon",
         "Folder for what the server itself keeps. This version keeps nothing.",
@@ -244,6 +238,39 @@ class Settings(BaseModel):
         "auto",
         "`json` is one object a line, `pretty` is for reading; `auto` is pretty in a terminal.",
         group="Server",
+    )
+
+    # ---- going on after a break: a lost connection, a restart, another replica
+    resume_grace_s: float = setting(
+        60.0,
+        "How long a conversation whose connection was lost waits for its caller to come back.",
+        unit="s",
+        ge=0,
+        le=3600,
+        group="Resume and replicas",
+    )
+    store: Store = setting(
+        "memory",
+        "Where what replicas share is kept: `memory` for a single server, `valkey://host:6379` (`valkeys://` with "
+        "TLS) for several, or to keep conversations through a restart.",
+        group="Resume and replicas",
+    )
+    store_password: SecretStr = setting(
+        "", "Password of the store; one in the address itself is taken too.", group="Resume and replicas"
+    )
+    store_away: Literal["admit", "refuse"] = setting(
+        "admit",
+        "What becomes of new callers while the store cannot be reached: `admit` them, without limits across replicas "
+        "and without a place to resume elsewhere, or `refuse` them until it is back. Live conversations go on.",
+        group="Resume and replicas",
+    )
+    lease_s: float = setting(
+        1.5,
+        "How long a replica that died without a word keeps its conversations from the others.",
+        unit="s",
+        ge=0.5,
+        le=60,
+        group="Resume and replicas",
     )
 
     # ---- scripted providers (tests, benchmarks, trying things without models)

@@ -56,7 +56,13 @@ def _shown_value(name: str, value: object, model: type[Settings]) -> str:
         return ""
     if is_secret(name, model):
         return HIDDEN if value else ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else without_password(str(value))
+
+
+def without_password(text: str) -> str:
+    """An address without the password in it; any other text as it is."""
+    scheme, separator, rest = text.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if separator and "@" in rest else text
 
 
 def allowed_values(field: str) -> str:
@@ -73,7 +79,7 @@ def allowed_values(field: str) -> str:
         return "a number" + _range(info)
     special = {
         "language": "auto or an ISO 639-1 code such as en",
-        "store": "memory",
+        "store": "memory or valkey://host:port",
         "allowed_origins": "web origins",
     }
     if field in special:

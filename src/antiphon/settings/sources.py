@@ -14,7 +14,13 @@ from pydantic import ValidationError
 
 from antiphon.errors import SettingsError
 from antiphon.settings.definitions import Settings
-from antiphon.settings.reference import allowed_values, environment_name, is_secret, may_be_secret
+from antiphon.settings.reference import (
+    allowed_values,
+    environment_name,
+    is_secret,
+    may_be_secret,
+    without_password,
+)
 
 PREFIX = "ANTIPHON_"
 
@@ -155,8 +161,5 @@ def _explain(error: ValidationError, values: Mapping[str, object], origin: Mappi
 
 def _shown(value: object) -> str:
     """The value as written, shortened, and without the password of an address."""
-    text = str(value)
-    scheme, separator, rest = text.partition("://")
-    if separator and "@" in rest:
-        text = f"{scheme}://…@{rest.rpartition('@')[2]}"
+    text = without_password(str(value))
     return repr(text if len(text) <= 80 else text[:79] + "…")

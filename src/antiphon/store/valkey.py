@@ -1,0 +1,182 @@
+"""Connections to Valkey (or Redis): time limits, health, and one kind of error. What is kept there is the business of
+those who use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis.asyncio as redis
+from redis import exceptions
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+
+from antiphon.errors import SettingsError, StoreUnavailable
+
+KEYS = "antiphon:"
+"""Every key begins so: a Valkey is often shared."""
+
+TIMEOUT_S = 1.0
+"""For connecting and for each answer. A healthy store on the same network answers within a few ms, and a fork for its
+append-only file holds it up by tens; after a second it is as good as away."""
+
+CONNECTIONS = 16
+"""Of one process. Requests take about a millisecond, so that 16 carry some thousands a second; more wait their turn."""
+
+CHECK_S = 0.5
+"""How often the store is asked whether it is there: how long after its return it is used again, at most."""
+
+SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
+"""What ``ANTIPHON_STORE`` may begin with → as the library calls it; with ``s`` by TLS."""
+
+
+class Script:
+    """A Lua script, run at the server in one piece. Safe to cancel: it may have run or not."""
+
+    def __init__(self, valkey: Valkey, source: str) -> None:
+        self._valkey = valkey
+        self._script: AsyncScript = valkey.client.register_script(source)
+
+    async def __call__(self, *, keys: Sequence[str], args: Sequence[str | bytes | int | float] = ()) -> Any:
+        """What the script returns, texts as bytes. Raises StoreUnavailable."""
+        with self._valkey.reaching():
+            return await self._script(keys=list(keys), args=list(args))
+
+
+class Valkey:
+    """A process's way to the store.
+
+    Plain commands: ``with valkey.reaching(): await valkey.client.get(...)``. While the store is known to be away, that
+    raises at once, so that nobody waits out a time limit again and again.
+    """
+
+    def __init__(self, client: redis.Redis, *, place: str) -> None:
+        self.client = client
+        """The library's own; use it within ``reaching`` only."""
+        self.place = place
+        """Host and port, for people; never a password."""
+        self.problem = ""
+        """Why the store cannot be used now, for people; empty when it can."""
+        self._there = asyncio.Event()
+        self._there.set()
+
+    @property
+    def available(self) -> bool:
+        """Whether the last attempt to reach it went well."""
+        return self._there.is_set()
+
+    async def returned(self) -> None:
+        """Returns when the store is there (again). Safe to cancel."""
+        await self._there.wait()
+
+    def script(self, source: str) -> Script:
+        """A Lua script to be called many times."""
+        return Script(self, source)
+
+    @contextmanager
+    def reaching(self) -> Iterator[None]:
+        """Around requests: what the library raises becomes StoreUnavailable."""
+        if not self.available:
+            raise StoreUnavailable(self.problem)
+        try:
+            yield
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            self._gone(error)
+            raise StoreUnavailable(self.problem) from error
+        except exceptions.RedisError as error:
+            # It answered, but not with what was asked for: read-only, out of memory, no permission.
+            raise StoreUnavailable(describe(error, self.place)) from error
+
+    async def check(self) -> bool:
+        """Ask whether it is there. Safe to cancel."""
+        try:
+            await self.client.ping()
+        except (exceptions.RedisError, OSError) as error:
+            self._gone(error)
+        else:
+            self.problem = ""
+            self._there.set()
+        return self.available
+
+    async def watch(self) -> None:
+        """Keep ``available`` true to the facts, until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            await self.check()
+
+    def _gone(self, error: Exception) -> None:
+        self.problem = describe(error, self.place)
+        self._there.clear()
+
+
+@asynccontextmanager
+async def open_valkey(url: str, *, password: str = "", timeout_s: float = TIMEOUT_S) -> AsyncIterator[Valkey]:
+    """The store at ``url``, watched while it is open. A store that is away is no error: it may come back.
+
+    Raises SettingsError when ``url`` is not one.
+    """
+    place = place_of(url)
+    scheme, _, rest = url.partition("://")
+    pool = redis.BlockingConnectionPool.from_url(
+        f"{SCHEMES[scheme]}://{rest}",
+        max_connections=CONNECTIONS,
+        timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_timeout=timeout_s,
+        # A connection that the server closed while it was idle is opened again at once. A request that ran out of time
+        # is not repeated: it may have been done.
+        retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
+        client_name="antiphon",
+        **({"password": password} if password else {}),
+    )
+    client = redis.Redis(connection_pool=pool)
+    valkey = Valkey(client, place=place)
+    try:
+        await valkey.check()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(valkey.watch())
+            yield valkey
+            watching.cancel()
+    finally:
+        await client.aclose()
+        await pool.disconnect()
+
+
+def place_of(url: str) -> str:
+    """Host and port of a store's address, for people. Raises SettingsError when it is none."""
+    scheme, separator, _ = url.partition("://")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 6379
+    except ValueError:
+        host, port = None, 0
+    if not separator or scheme not in SCHEMES or not host:
+        raise SettingsError(
+            "ANTIPHON_STORE is not the address of a store; use memory, or valkey://host:6379 (valkeys:// for TLS), "
+            "with the password in ANTIPHON_STORE_PASSWORD."
+        )
+    return f"{host}:{port}"
+
+
+def describe(error: Exception, place: str) -> str:
+    """What is wrong with the store at ``place``, and what to do. Never an address's password."""
+    match error:
+        case exceptions.AuthenticationError() | exceptions.NoPermissionError():
+            why = "it does not take the password; set ANTIPHON_STORE_PASSWORD"
+        case exceptions.BusyLoadingError():
+            why = "it is loading its data and will be there in a moment"
+        case exceptions.ReadOnlyError():
+            why = "it is a read-only copy; ANTIPHON_STORE must name the primary"
+        case exceptions.OutOfMemoryError():
+            why = "its memory is full; give it more (maxmemory)"
+        case exceptions.TimeoutError() | exceptions.MaxConnectionsError():
+            why = f"it did not answer within {TIMEOUT_S:g} s"
+        case exceptions.ConnectionError() | OSError():
+            why = "it cannot be reached; is it running, and may this machine connect?"
+        case _:
+            why = f"it refused a request ({type(error).__name__})"
+    return f"The store at {place} (ANTIPHON_STORE) cannot be used: {why}"

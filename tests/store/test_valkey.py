@@ -1,0 +1,75 @@
+"""The way to Valkey, with a real one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.valkey_server import ValkeyServer, free_port
+
+from antiphon.errors import SettingsError, StoreUnavailable
+from antiphon.store.valkey import open_valkey, place_of
+
+pytestmark = pytest.mark.real_time
+
+LONG_S = 30.0
+
+
+async def test_scripts_and_commands_reach_it(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url) as store:
+        with store.reaching():
+            await store.client.set("antiphon:test", "1")
+        add = store.script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+        assert await add(keys=["antiphon:test"], args=[2]) == 3
+
+
+async def test_a_store_that_goes_away_is_told_of_at_once_and_used_again(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url) as store, asyncio.timeout(LONG_S):
+        valkey.kill()
+        with pytest.raises(StoreUnavailable, match="ANTIPHON_STORE"), store.reaching():
+            await store.client.get("antiphon:test")
+        assert not store.available
+        with pytest.raises(StoreUnavailable), store.reaching():
+            raise AssertionError("not asked while it is away")
+        valkey.start()
+        await store.returned()
+        with store.reaching():
+            assert await store.client.get("antiphon:test") is None
+
+
+async def test_a_frozen_store_does_not_hold_anyone_up(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url, timeout_s=0.2) as store, asyncio.timeout(LONG_S):
+        valkey.pause()
+        with pytest.raises(StoreUnavailable, match="did not answer"), store.reaching():
+            await store.client.get("antiphon:test")
+        valkey.unpause()
+        await store.returned()
+
+
+async def test_a_store_that_is_away_from_the_start_is_no_error() -> None:
+    async with open_valkey(f"valkey://127.0.0.1:{free_port()}") as store:
+        assert not store.available
+        assert "is it running" in store.problem
+
+
+async def test_a_password_that_is_not_taken_is_said_and_not_shown(valkey: ValkeyServer) -> None:
+    valkey.ask("CONFIG", "SET", "requirepass", "swordfish")
+    async with open_valkey(valkey.url, password="sardine") as store:
+        assert "ANTIPHON_STORE_PASSWORD" in store.problem
+        assert "sardine" not in store.problem
+    async with open_valkey(valkey.url, password="swordfish") as store:
+        assert store.available
+
+
+async def test_a_request_that_is_refused_is_no_outage(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url) as store:
+        broken = store.script("return redis.call('NOSUCHCOMMAND')")
+        with pytest.raises(StoreUnavailable, match="refused a request"):
+            await broken(keys=[])
+        assert store.available
+
+
+@pytest.mark.parametrize("url", ["memory", "valkey://", "http://host", "valkey://host:99999"])
+async def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(SettingsError, match="ANTIPHON_STORE"):
+        place_of(url)
