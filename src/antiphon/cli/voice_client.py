@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
 from antiphon.cli.exchange import Exchange
-from antiphon.cli.loudspeaker import Loudspeaker
+from antiphon.load.loudspeaker import Loudspeaker
 from antiphon.errors import AntiphonError, ProtocolError
 from antiphon.protocol import SUBPROTOCOL
 from antiphon.protocol import client_messages as client

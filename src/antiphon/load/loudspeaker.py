@@ -24,20 +24,29 @@ class Loudspeaker:
         """When playback goes on, None while there is nothing to play."""
         self._held = False
         self._then = 0.0
+        self._dry_at: float | None = None
+        """When this reply's sound ran out, None while it has not."""
 
-    def begin(self, reply_id: str) -> None:
-        """The sound that follows is another reply's."""
+    def begin(self, reply_id: str, *, from_ms: float = 0.0) -> None:
+        """The sound that follows is another reply's, or this one's again from ``from_ms`` on."""
         self.reply_id = reply_id
-        self._waiting_s = self._played_s = 0.0
-        self._starts_at = None
+        self._waiting_s = 0.0
+        self._played_s = from_ms / 1000
+        self._starts_at = self._dry_at = None
         self._held = False
 
-    def receive(self, size: int, *, now: float) -> None:
-        """``size`` bytes of PCM s16le mono."""
+    def receive(self, size: int, *, now: float) -> float:
+        """``size`` bytes of PCM s16le mono. Gives the seconds for which the listener heard nothing because
+        they came late, 0 when they came in time."""
         self._advance(now)
+        gap_s = 0.0
         if self._starts_at is None:
             self._starts_at = now + BUFFER_S
+            if self._dry_at is not None and not self._held:
+                gap_s = self._starts_at - self._dry_at
+            self._dry_at = None
         self._waiting_s += size / 2 / self._rate
+        return gap_s
 
     def control(self, action: Literal["duck", "hold", "resume"], *, now: float) -> None:
         """What ``playback`` asks for; to duck changes only the loudness."""
@@ -49,6 +58,7 @@ class Loudspeaker:
         """Drop what was not played."""
         self._advance(now)
         self._waiting_s = 0.0
+        self._starts_at = self._dry_at = None
 
     def played_ms(self, *, now: float) -> float:
         """How much of the reply has been heard."""
@@ -66,3 +76,4 @@ class Loudspeaker:
         if self._waiting_s <= 1e-9:
             self._waiting_s = 0.0
             self._starts_at = None
+            self._dry_at = begin + step
