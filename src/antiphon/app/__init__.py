@@ -33,7 +33,7 @@ def build_application(settings: Settings) -> Application:
 
     return Application(
         FrontDoor(
-            max_sessions=settings.max_sessions,
+            max_sessions=50 if settings.max_sessions == "auto" else settings.max_sessions,
             allowed_origins=settings.allowed_origins,
             loopback_only=is_loopback(settings.host),
             limits=VoiceLimits(

@@ -16,6 +16,16 @@ from pydantic import (
 )
 from pydantic.functional_serializers import WrapSerializer
 
+from antiphon.settings.access import (
+    AccessModes,
+    Algorithms,
+    ApiKeys,
+    Networks,
+    Password,
+    PerAddress,
+    Sessions,
+    Token,
+)
 from antiphon.settings.providers import ProviderChoice, parse_chain
 
 
@@ -185,24 +195,16 @@ class Settings(BaseModel):
         "that this server serves. Clients that are no browser send no origin and are let in.",
         group="Server",
     )
-    max_sessions: int = setting(
-        50,
-        "Conversations held at once; further callers are told to try again.",
-        unit="sessions",
-        ge=1,
-        le=10_000,
-        group="Server",
-    )
     max_message_bytes: int = setting(
         65_536,
         "Largest message taken from a caller; a larger one closes the connection.",
         unit="bytes",
         ge=4096,
         le=1_048_576,
-        group="Server",
+        group="Limits",
     )
     start_timeout_s: float = setting(
-        10.0, "How long a new connection may take to send `start`.", unit="s", ge=0.1, le=300, group="Server"
+        10.0, "How long a new connection may take to send `start`.", unit="s", ge=0.1, le=300, group="Limits"
     )
     idle_timeout_s: float = setting(
         600.0,
@@ -210,7 +212,7 @@ class Settings(BaseModel):
         unit="s",
         ge=1,
         le=86_400,
-        group="Server",
+        group="Limits",
     )
     drain_grace_s: float = setting(
         15.0,
@@ -238,6 +240,93 @@ class Settings(BaseModel):
         "auto",
         "`json` is one object a line, `pretty` is for reading; `auto` is pretty in a terminal.",
         group="Server",
+    )
+
+    # ---- who may talk
+    access: AccessModes = setting(
+        "open",
+        "Who may talk. `open`: anybody who reaches the server, for a private network. `password`: whoever knows it, "
+        "and the page asks for it. `bearer`: your backend asks for tickets with an API key. `jwt`: whoever has a token "
+        "of your identity provider. See docs/security.md.",
+        group="Access",
+    )
+    password: Password = setting("", "With `access = password`: the password.", group="Access")
+    api_keys: ApiKeys = setting(
+        "",
+        "With `access = bearer`: the keys and their names. A hash, as `antiphon key` prints it, keeps the key itself "
+        "off this machine.",
+        group="Access",
+    )
+    jwt_jwks_url: str = setting(
+        "",
+        "With `access = jwt`: where your identity provider publishes its keys (JWKS).",
+        max_length=2000,
+        pattern="^(https?://.+)?$",
+        group="Access",
+    )
+    jwt_issuer: str = setting("", "The `iss` that tokens must have.", max_length=2000, group="Access")
+    jwt_audience: str = setting("", "The `aud` that tokens must have.", max_length=2000, group="Access")
+    jwt_algorithms: Algorithms = setting(
+        "RS256,ES256", "Signatures that are taken; only those of public keys can be.", group="Access"
+    )
+    jwt_name_claim: str = setting(
+        "sub", "The claim that names the user, for budgets.", min_length=1, max_length=100, group="Access"
+    )
+    operator_token: Token = setting(
+        "",
+        "Opens what only operators may see and do: /operator, /metrics, /api/sessions. Unset: those are off.",
+        group="Access",
+    )
+    trusted_proxies: Networks = setting(
+        (),
+        "Proxies in front of this server, whose X-Forwarded-For and X-Forwarded-Proto are believed. Unset: nobody's.",
+        group="Access",
+    )
+
+    # ---- how much of it
+    max_sessions: Sessions = setting(
+        50,
+        "Conversations held at once; further callers are told to try again. `auto` measures this machine at start.",
+        unit="sessions",
+        group="Limits",
+    )
+    address_sessions: PerAddress = setting(
+        "auto",
+        "Conversations at once from one address (of IPv6, from one /64); 0 is without limit. `auto` is 10, and without "
+        "limit for this machine and private networks.",
+        unit="sessions",
+        group="Limits",
+    )
+    address_connects_per_minute: PerAddress = setting(
+        "auto",
+        "New connections a minute from one address; 0 is without limit. `auto` is 60, and without limit for this "
+        "machine and private networks.",
+        unit="a minute",
+        group="Limits",
+    )
+    messages_per_s: int = setting(
+        200,
+        "Messages a second taken on one connection, ten seconds' worth at once; a microphone sends 20 to 50.",
+        unit="a second",
+        ge=10,
+        le=100_000,
+        group="Limits",
+    )
+    bytes_per_s: int = setting(
+        250_000,
+        "Bytes a second taken on one connection, ten seconds' worth at once; a microphone at 48 kHz sends 96,000.",
+        unit="bytes/s",
+        ge=4096,
+        le=100_000_000,
+        group="Limits",
+    )
+    session_max_s: float = setting(
+        7200.0,
+        "How long a conversation may take; 0 is without limit. It is told a minute before, and may finish its reply.",
+        unit="s",
+        ge=0,
+        le=604_800,
+        group="Limits",
     )
 
     # ---- going on after a break: a lost connection, a restart, another replica

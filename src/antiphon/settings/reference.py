@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from antiphon.settings.access import ALLOWED
 from antiphon.settings.definitions import Settings
 
 HIDDEN = "(hidden)"
@@ -69,6 +70,8 @@ def allowed_values(field: str) -> str:
     """What the setting may be, in words: ``one of quick, balanced``, ``a whole number from 1 to 65535``."""
     info = Settings.model_fields[field]
     parts = tuple(_parts(info.annotation))
+    if field in ALLOWED:
+        return ALLOWED[field]
     if get_origin(info.annotation) is Literal:
         return "one of " + ", ".join(str(value) for value in get_args(info.annotation))
     if bool in parts:
