@@ -201,7 +201,9 @@ def open_prices(own: Path | None = None, *, compute_hour_usd: float = 0.0) -> Pr
             ),
         )
     shipped = resources.files("antiphon.usage").joinpath(SHIPPED).read_text(encoding="utf-8")
-    return PriceBook(rows, parse_prices(shipped, file=SHIPPED))
+    book = PriceBook(rows, parse_prices(shipped, file=SHIPPED))
+    _refuse_half_prices(book.rows)
+    return book
 
 
 def read_prices(path: Path) -> tuple[PriceRow, ...]:
@@ -232,7 +234,6 @@ def parse_prices(text: str, *, file: str) -> tuple[PriceRow, ...]:
         raise SettingsError(f"The price file {file} has one table [price]; write [[price]] above each row.")
     rows = tuple(_row(values, file, number) for number, values in enumerate(tables, 1))
     _refuse_overlaps(rows)
-    _refuse_half_prices(rows)
     return rows
 
 

@@ -1,0 +1,123 @@
+"""What keeps the ledger: a file of one server, or the store that replicas share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from antiphon.usage.entry import Entry
+
+THRESHOLDS = (50, 80, 100)
+"""Per cent of a budget at which the operator is told, once each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed:
+    """A budget has reached a threshold, and this is the one who tells."""
+
+    account: str
+    threshold: int
+    """Per cent."""
+    spent: int
+    limit: int
+    """Micro-dollars."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a batch of entries came to."""
+
+    spent: Mapping[str, int] = field(default_factory=dict)
+    """Account → micro-dollars in all, for the accounts that the batch touched."""
+    crossed: tuple[Crossed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What is written in one piece. Written again, it changes nothing."""
+
+    id: str
+    entries: tuple[Entry, ...]
+    released: tuple[str, ...] = ()
+    """Reservations that are over."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Account → micro-dollars, for those that have a budget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A turn asks for leave to spend."""
+
+    id: str
+    micros: int
+    """The most that the turn is expected to cost."""
+    limits: Mapping[str, int]
+    """Account → its budget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A sum of entries."""
+
+    kind: str
+    provider: str
+    model: str
+    calls: int = 0
+    failed: int = 0
+    """Ended neither well nor cancelled."""
+    audio_ms: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    characters: int = 0
+    micros: int = 0
+    unpriced: int = 0
+    """Calls whose price nobody knows."""
+    speculative_micros: int = 0
+    cancelled_micros: int = 0
+
+
+class Books(Protocol):
+    """The ledger and what is counted from it. Everything raises ``StoreUnavailable`` when it cannot be done now, and is
+    safe to cancel and to repeat."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other servers write to it too."""
+
+    async def append(self, batch: Batch) -> Written:
+        """Write entries, count their cost, let go of reservations. Durable when it returns."""
+
+    async def reserve(self, ask: Ask) -> str:
+        """Set money aside, unless an account is full: then that account's name is returned, else nothing. Only a
+        shared one is asked: a server alone does it in memory."""
+
+    async def renew(self, ids: Sequence[str]) -> None:
+        """These reservations are still meant."""
+
+    async def spent(self, day: date) -> Mapping[str, int]:
+        """Account → micro-dollars, of the accounts of a day."""
+
+    async def held(self, day: date) -> int:
+        """Micro-dollars set aside on a day, by everyone."""
+
+    async def latest_day(self) -> date | None:
+        """The last day that has entries."""
+
+    async def lines(self, first: date, last: date) -> tuple[Line, ...]:
+        """Sums by kind, provider and model over these days, both included."""
+
+    async def by(self, group: str, first: date, last: date) -> Mapping[str, int]:
+        """Micro-dollars by ``day``, ``provider``, ``model``, ``session``, ``caller`` or ``kind`` over these days."""
+
+    def entries(self, first: date, last: date) -> AsyncIterator[Entry]:
+        """All of these days, oldest day first."""
+
+    async def prune(self, before: date) -> int:
+        """Delete entries of days before this one; returns how many."""
+
+
+GROUPS = ("day", "provider", "model", "session", "caller", "kind")
+"""By what costs are added up."""
