@@ -1,0 +1,227 @@
+"""Traces: one a session, a span a turn, one a stage, one a provider call. OpenTelemetry, off unless it is set.
+
+A turn's spans are made when it is over, from the times it was measured with: nothing is traced while someone waits.
+Language model calls follow OpenTelemetry's conventions for generative AI (``gen_ai.*``); what those do not know is
+``voice.*``. What was said is put in only when the operator turned transcripts on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from antiphon.conversation import events
+from antiphon.conversation.listening import SessionFacts
+from antiphon.telemetry.pricing import MICRO, Price, free_or_unknown
+from antiphon.telemetry.tally import failed
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, Tracer
+
+KEEP_CALLS = 200
+"""Calls of a session that wait for their turn's span; a turn makes three to ten."""
+
+NS = 1_000_000_000
+
+PROVIDER_NAMES = {"openai": "openai", "anthropic": "anthropic"}
+"""Ours → the names that the conventions list; others stay as they are."""
+
+Attributes = Mapping[str, str | float | int | bool]
+
+
+@dataclass(slots=True)
+class _Session:
+    span: Span
+    trace_id: str
+    asked: dict[str, str] = field(default_factory=dict)
+    first_sound_s: dict[str, float] = field(default_factory=dict)
+    """Reply → when its first sound was sent, seconds since 1970."""
+    calls: deque[tuple[float, events.ProviderCall]] = field(default_factory=lambda: deque(maxlen=KEEP_CALLS))
+    """(when it ended, the call)."""
+
+
+class Traces:
+    """A ``Listener``. ``tracer`` is OpenTelemetry's; what becomes of its spans is the exporter's business."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        *,
+        price: Price = free_or_unknown,
+        transcripts: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        from opentelemetry import trace
+
+        self._api = trace
+        self._tracer = tracer
+        self._price = price
+        self._transcripts = transcripts
+        self._now = now
+        self._live: dict[str, _Session] = {}
+
+    def trace_id(self, session_id: str) -> str:
+        """Hex id of the session's trace; empty when there is none, or it is not sampled."""
+        session = self._live.get(session_id)
+        return session.trace_id if session is not None else ""
+
+    # ---- listening
+
+    def opened(self, session: SessionFacts) -> None:
+        """A conversation begins: its trace does."""
+        span = self._tracer.start_span(
+            "voice.session",
+            # A trace of its own, whatever request is being served.
+            context=self._api.set_span_in_context(self._api.INVALID_SPAN),
+            kind=self._api.SpanKind.SERVER,
+            start_time=_ns(self._now()),
+            attributes={
+                "voice.session.id": session.session_id,
+                "gen_ai.conversation.id": session.session_id,
+                "voice.session.resumed": session.resumed,
+            },
+        )
+        found = span.get_span_context()
+        trace_id = self._api.format_trace_id(found.trace_id) if found.trace_flags.sampled else ""
+        self._live[session.session_id] = _Session(span=span, trace_id=trace_id)
+
+    def told(self, session_id: str, event: events.Event) -> None:
+        """Note times; a turn that is over becomes its spans."""
+        kind = type(event)
+        if kind is events.ReplyAudio or kind is events.ReplyText:
+            return
+        session = self._live.get(session_id)
+        if session is None or not session.trace_id:
+            return
+        match event:
+            case events.AudioStarted():
+                session.first_sound_s[event.reply_id] = self._now()
+            case events.ProviderCall():
+                session.calls.append((self._now(), event))
+            case events.TranscriptChanged(final=True) if self._transcripts:
+                session.asked[event.turn_id] = event.text
+            case events.ReplyDone():
+                self._turn(session, event)
+            case events.Failed():
+                session.span.add_event("voice.error", {"error.type": event.code}, _ns(self._now()))
+            case _:
+                pass
+
+    def closed(self, session_id: str, reason: str) -> None:
+        """It is over; calls that no turn claimed are the session's own."""
+        session = self._live.pop(session_id, None)
+        if session is None:
+            return
+        self._calls(session.span, session.calls)
+        session.span.set_attribute("voice.session.ended", reason)
+        session.span.end(_ns(self._now()))
+
+    def refused(self, reason: str) -> None:
+        """Nobody's trace."""
+
+    # ---- spans
+
+    def _turn(self, session: _Session, event: events.ReplyDone) -> None:
+        now = self._now()
+        speech_end = session.first_sound_s.pop(event.reply_id, now)
+        if session_first := event.latency_ms.get("first_sound"):
+            speech_end -= session_first / 1000
+        session.first_sound_s.clear()
+        calls, session.calls = session.calls, deque(maxlen=KEEP_CALLS)
+        begins = [speech_end + stage.start_ms / 1000 for stage in event.stages]
+        begins += [ended - call.total_ms / 1000 for ended, call in calls]
+        turn = self._span(
+            "voice.turn", session.span, min([*begins, speech_end]), self._of_turn(event, session)
+        )
+        turn.add_event("voice.speech_end", None, _ns(speech_end))
+        for stage in event.stages:
+            start, end = speech_end + stage.start_ms / 1000, speech_end + stage.end_ms / 1000
+            self._span(f"voice.stage.{stage.name}", turn, start, {"voice.stage": stage.name}).end(_ns(end))
+        self._calls(turn, calls, discarded={c.reply_id for c in event.calls if c.discarded})
+        if event.error:
+            turn.set_status(self._api.Status(self._api.StatusCode.ERROR, event.error))
+        turn.end(_ns(now))
+
+    def _of_turn(self, event: events.ReplyDone, session: _Session) -> dict[str, str | float | int | bool]:
+        found: dict[str, str | float | int | bool] = {
+            "voice.turn.id": event.turn_id,
+            "voice.reply.id": event.reply_id,
+            "voice.interrupted": event.interrupted,
+        }
+        found |= {f"voice.latency.{stage}_ms": ms for stage, ms in event.latency_ms.items()}
+        if event.error:
+            found["error.type"] = event.error
+        asked = session.asked.pop(event.turn_id, "")
+        if self._transcripts:
+            found |= {"voice.transcript": asked, "voice.reply.text": event.text}
+        return found
+
+    def _calls(
+        self,
+        parent: Span,
+        calls: Iterable[tuple[float, events.ProviderCall]],
+        discarded: set[str] | None = None,
+    ) -> None:
+        for ended, call in calls:
+            attributes = self._of_call(call, call.reply_id in (discarded or ()))
+            attributes = {name: value for name, value in attributes.items() if value != ""}
+            span = self._span(_call_name(call), parent, ended - call.total_ms / 1000, attributes, client=True)
+            if failed(call):
+                span.set_status(self._api.Status(self._api.StatusCode.ERROR, call.outcome))
+            span.end(_ns(ended))
+
+    def _of_call(self, call: events.ProviderCall, discarded: bool) -> dict[str, str | float | int | bool]:
+        provider, _, model = call.provider.partition(":")
+        usage, micro = call.usage, self._price(call)
+        found: dict[str, str | float | int | bool] = {
+            "gen_ai.provider.name": PROVIDER_NAMES.get(provider, provider),
+            "gen_ai.request.model": model,
+            "gen_ai.response.model": call.model,
+            "voice.kind": call.kind,
+            "voice.transport": call.transport,
+            "voice.outcome": call.outcome,
+            "voice.speculative": call.speculative,
+            "voice.discarded": discarded,
+            "voice.cached": call.cached,
+        }
+        match call.kind:
+            case "llm":
+                found["gen_ai.operation.name"] = "chat"
+                found["gen_ai.usage.input_tokens"] = usage.input_tokens
+                found["gen_ai.usage.cache_read.input_tokens"] = usage.cached_tokens
+                found["gen_ai.usage.output_tokens"] = usage.output_tokens
+            case "asr":
+                found["voice.audio_s"] = usage.audio_s
+            case "tts":
+                found["voice.characters"] = usage.characters
+        if call.first_ms is not None:
+            found["voice.first_result_ms"] = call.first_ms
+        if micro is not None:
+            found["voice.cost_usd"] = micro / MICRO
+        if failed(call):
+            found["error.type"] = call.outcome
+        return found
+
+    def _span(
+        self, name: str, parent: Span, start_s: float, attributes: Attributes, *, client: bool = False
+    ) -> Span:
+        return self._tracer.start_span(
+            name,
+            context=self._api.set_span_in_context(parent),
+            kind=self._api.SpanKind.CLIENT if client else self._api.SpanKind.INTERNAL,
+            start_time=_ns(start_s),
+            attributes=dict(attributes),
+        )
+
+
+def _call_name(call: events.ProviderCall) -> str:
+    """As the conventions have it: the operation and the model."""
+    operation = {"asr": "transcribe", "llm": "chat", "tts": "speak"}[call.kind]
+    return f"{operation} {call.provider.partition(':')[2]}".strip()
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * NS)
