@@ -1,0 +1,359 @@
+"""One pool of HTTP connections for every vendor: HTTP/2 where they speak it, opened before the first turn, kept
+warm, and with patience measured per vendor.
+
+    async with HttpPool() as pool:
+        vendor = pool.vendor(names, base_url="https://api.openai.com/v1", headers={"Authorization": f"Bearer {key}"})
+        await vendor.warm()
+        async with vendor.ask("POST", "/chat/completions", json={...}) as answer:
+            async for event in answer.events():
+                ...
+
+``ask`` raises only ``errors.ProviderError`` (see ``vendor_errors``). Leaving it early is safe and is the way to
+cancel: on HTTP/2 the stream is reset and the connection stays; on HTTP/1.1 the connection is closed and a new one is
+opened in the background. Nothing is retried here.
+
+Patience is kept with our own timers, not httpx's: those would break an HTTP/2 connection for all when one answer is
+late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from antiphon.errors import ProviderError
+from antiphon.providers import vendor_errors
+from antiphon.providers.connections import Connections, origin_of
+from antiphon.providers.server_sent import EventDecoder, ServerSent
+from antiphon.providers.tcp import LoopSockets
+from antiphon.providers.vendor_errors import Names
+from antiphon.providers.warmth import Warmth
+
+ERROR_BYTES = 64 * 1024
+"""Of an error's body: more is no message."""
+
+WHOLE_BYTES = 8 * 1024 * 1024
+"""Largest answer taken in one piece."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a vendor may take."""
+
+    connect_s: float = 5.0
+    """To open a connection, TLS included."""
+    first_byte_s: float = 10.0
+    """From the request to the first byte of the answer's body."""
+    gap_s: float = 6.0
+    """Between two pieces of the body: connected but silent."""
+
+
+class HttpPool:
+    """The pool; open it with ``async with``. One serves the whole process. ``trust`` is for tests with certificates
+    of their own."""
+
+    def __init__(self, *, trust: ssl.SSLContext | None = None) -> None:
+        self._sockets = LoopSockets()
+        self._connections = Connections(trust or ssl.create_default_context(), self._sockets)
+        self._client = httpx2.AsyncClient(transport=_Transport(self._connections), trust_env=False)
+        self._warmths: dict[str, Warmth] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def opened(self) -> int:
+        """TCP connections opened since the start."""
+        return self._sockets.opened.total()
+
+    def opened_to(self, address: str) -> int:
+        """TCP connections opened to ``host:port`` since the start."""
+        return self._sockets.opened[address]
+
+    def vendor(
+        self,
+        names: Names,
+        *,
+        base_url: str,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+        warm_path: str = "/models",
+    ) -> Vendor:
+        """A vendor's API at ``base_url``; ``headers`` (the key) and ``params`` go with every request. ``warm_path`` is
+        asked (HEAD) to open and keep connections; any answer will do."""
+        vendor = Vendor(
+            self, names, httpx2.URL(base_url.rstrip("/")), headers or {}, params or {}, patience or Patience()
+        )
+        if vendor.address not in self._warmths:
+            self._warmths[vendor.address] = Warmth(
+                lambda: vendor.knock(warm_path), lambda: self.opened_to(vendor.address)
+            )
+        return vendor
+
+    async def warm(self, vendor: Vendor) -> None:
+        """Open the connections a turn needs, and keep them from now on. Raises ProviderError when the vendor cannot be
+        reached; a vendor that could is not asked again."""
+        warmth = self._warmths[vendor.address]
+        if vendor.address not in self._keeping:
+            await warmth.warm()
+            self._keeping[vendor.address] = self._tasks.create_task(warmth.keep())
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._keeping.values():
+            task.cancel()
+        # The body's own error passes as it is: the group's tasks raise none.
+        await self._tasks.__aexit__(None, None, None)
+        await self._client.aclose()
+
+
+class Vendor:
+    """One vendor's API, through the pool."""
+
+    def __init__(
+        self,
+        pool: HttpPool,
+        names: Names,
+        base_url: httpx2.URL,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        patience: Patience,
+    ) -> None:
+        self.names = names
+        self.patience = patience
+        port = base_url.port or (443 if base_url.scheme == "https" else 80)
+        self.address = f"{base_url.host}:{port}"
+        """``host:port``"""
+        self._pool = pool
+        self._base = str(base_url)
+        self._origin = origin_of(base_url)
+        self._headers = {"User-Agent": "antiphon", **headers}
+        self._params = dict(params)
+
+    async def warm(self) -> None:
+        """See ``HttpPool.warm``."""
+        await self._pool.warm(self)
+
+    @asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        data: Mapping[str, Any] | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+    ) -> AsyncIterator[Answer]:
+        """Send a request; gives the answer when its status is below 300, its body still on the way. Raises
+        ProviderError. Safe to cancel."""
+        if json is not None:
+            content = jsonlib.dumps(json, ensure_ascii=False, separators=(",", ":")).encode()
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        wanted = patience or self.patience
+        request = self._pool._client.build_request(
+            method,
+            self._base + path,
+            params={**self._params, **(params or {})} or None,
+            headers={**self._headers, **(headers or {})},
+            content=content,
+            data=dict(data) if data is not None else None,
+            files=files,
+            timeout=httpx2.Timeout(None, connect=wanted.connect_s, pool=wanted.connect_s),
+        )
+        answer = await self._send(request, wanted)
+        try:
+            if answer.status >= 300:
+                body = await answer.beginning(ERROR_BYTES)
+                raise vendor_errors.refused(self.names, answer.status, answer.headers, body)
+            yield answer
+        finally:
+            await answer.aclose()
+
+    async def knock(self, path: str) -> str:
+        """Any answer from there; gives the HTTP version. Raises ProviderError."""
+        timeout = httpx2.Timeout(None, connect=self.patience.connect_s, pool=self.patience.connect_s)
+        request = self._pool._client.build_request(
+            "HEAD", self._base + path, params=self._params or None, headers=self._headers, timeout=timeout
+        )
+        answer = await self._send(request, self.patience)
+        try:
+            await answer.beginning(ERROR_BYTES)
+            return answer.http_version
+        finally:
+            await answer.aclose()
+
+    async def _send(self, request: httpx2.Request, patience: Patience) -> Answer:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout_at(began + patience.first_byte_s):
+                response = await self._pool._client.send(request, stream=True)
+        except TimeoutError:
+            self.gave_up(began)
+            raise vendor_errors.too_slow(
+                self.names, f"did not answer within {patience.first_byte_s:g} s"
+            ) from None
+        except (httpx2.HTTPError, OSError) as error:
+            raise vendor_errors.broken(self.names, error, self.address) from error
+        except asyncio.CancelledError:
+            self._pool._warmths[self.address].lost()
+            raise
+        return Answer(self, response, patience, began)
+
+    def gave_up(self, since: float) -> None:
+        """No answer to what was sent at ``since`` (loop time): distrust the connection."""
+        self._pool._connections.doubt(self._origin, since)
+        self.left_early()
+
+    def left_early(self) -> None:
+        """An answer was not read to its end."""
+        self._pool._warmths[self.address].lost()
+
+
+class Answer:
+    """An answer under way. Every method raises ProviderError, and may be cancelled."""
+
+    def __init__(self, vendor: Vendor, response: httpx2.Response, patience: Patience, began: float) -> None:
+        self._vendor = vendor
+        self._response = response
+        self._patience = patience
+        self._began = began
+        self._complete = False
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case."""
+        return self._response.headers
+
+    @property
+    def http_version(self) -> str:
+        return self._response.http_version
+
+    @property
+    def content_type(self) -> str:
+        """Without its parameters, in lower case; empty when there is none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes, never an empty piece."""
+        loop = asyncio.get_running_loop()
+        deadline = self._began + self._patience.first_byte_s
+        names = self._vendor.names
+        since = self._began
+        async with aclosing(self._body()) as body:
+            while True:
+                try:
+                    async with asyncio.timeout_at(max(deadline, loop.time())):
+                        piece = await anext(body, None)
+                except TimeoutError:
+                    self._vendor.gave_up(since)
+                    raise vendor_errors.too_slow(
+                        names, f"fell silent for {loop.time() - since:.1f} s in the middle of its answer"
+                    ) from None
+                except (httpx2.HTTPError, OSError) as error:
+                    raise vendor_errors.broken(names, error, self._vendor.address) from error
+                if piece is None:
+                    self._complete = True
+                    return
+                if piece:
+                    yield piece
+                    since = loop.time()
+                    deadline = since + self._patience.gap_s
+
+    def _body(self) -> AsyncGenerator[bytes, None]:
+        body: Any = self._response.aiter_bytes()
+        return body  # type: ignore[no-any-return]  # an async generator, declared as an iterator
+
+    async def events(self) -> AsyncGenerator[ServerSent, None]:
+        """The body as server-sent events."""
+        decoder = EventDecoder()
+        self.refuse_page()
+        try:
+            async with aclosing(self.pieces()) as pieces:
+                async for piece in pieces:
+                    for event in decoder.push(piece):
+                        yield event
+            for event in decoder.end():
+                yield event
+        except ValueError as error:
+            raise vendor_errors.malformed(self._vendor.names, _reason(error)) from None
+
+    async def whole(self, most: int = WHOLE_BYTES) -> bytes:
+        """All of the body."""
+        self.refuse_page()
+        body = await self.beginning(most + 1)
+        if len(body) > most:
+            raise vendor_errors.malformed(self._vendor.names, f"an answer of more than {most} bytes")
+        return body
+
+    async def json(self) -> dict[str, Any]:
+        """All of the body, a JSON object."""
+        body = await self.whole()
+        try:
+            parsed = jsonlib.loads(body)
+        except ValueError as error:
+            if vendor_errors.looks_like_a_page({}, body):
+                raise self._page() from None
+            raise vendor_errors.malformed(self._vendor.names, _reason(error)) from None
+        if not isinstance(parsed, dict):
+            raise vendor_errors.malformed(self._vendor.names, "JSON that is not an object")
+        return parsed
+
+    async def beginning(self, most: int) -> bytes:
+        """The body up to ``most`` bytes."""
+        body = bytearray()
+        async with aclosing(self.pieces()) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) >= most:
+                    break
+        return bytes(body[:most])
+
+    def refuse_page(self) -> None:
+        """HTML where an API should be is a wrong base URL."""
+        if self.content_type == "text/html":
+            raise self._page()
+
+    def _page(self) -> ProviderError:
+        return vendor_errors.not_an_api(
+            self._vendor.names, f"answers with a web page ({self.status}), not as an API does"
+        )
+
+    async def aclose(self) -> None:
+        """Let go of it; on HTTP/2 the vendor is told to stop."""
+        if not self._complete:
+            self._vendor.left_early()
+        await self._response.aclose()
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """httpx's own, over our connections."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._pool = connections
+
+
+def _reason(error: ValueError) -> str:
+    """Without what was sent: JSON errors give a position only, Unicode ones would repeat the bytes."""
+    return "no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)

@@ -1,0 +1,290 @@
+"""What vendors say when they refuse, in the words of ``errors.py``: one table for all of them.
+
+``refused`` reads an answer's status, headers and body; ``broken`` reads what went wrong on the way. Both give an
+error with a ``cause`` and a message that names the setting to look at. A vendor's own words are kept short, with
+anything that looks like a key taken out (OpenAI repeats part of a wrong one).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+import httpx2
+
+from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected, ProviderUnavailable
+
+WORDS_KEPT = 200
+"""Characters of a vendor's own message that are repeated."""
+
+LONGEST_WAIT_S = 3600.0
+"""A wish to wait that is longer is cut: some vendors send the time of the month's end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What an adapter's errors say: who, and which settings to look at."""
+
+    provider: str
+    """``openai:gpt-4o-mini``"""
+    key_setting: str
+    """``ANTIPHON_OPENAI_API_KEY``"""
+    url_setting: str
+    model_setting: str
+    """``ANTIPHON_LLM``"""
+    voice_setting: str = "ANTIPHON_VOICE"
+
+
+def rejected(names: Names, cause: str, what: str) -> ProviderRejected:
+    """Asking again will not help."""
+    return ProviderRejected(f"{names.provider} {what}", provider=names.provider, cause=cause)
+
+
+def unavailable(
+    names: Names, cause: str, what: str, *, retry_after_s: float | None = None
+) -> ProviderUnavailable:
+    """Asking again may help."""
+    return ProviderUnavailable(
+        f"{names.provider} {what}", provider=names.provider, cause=cause, retry_after_s=retry_after_s
+    )
+
+
+def malformed(names: Names, what: str) -> ProviderUnavailable:
+    """An answer that is not what the format promises; the next may be."""
+    return unavailable(names, "malformed", f"sent what cannot be read: {what}")
+
+
+def cut(names: Names, what: str = "broke off in the middle of its answer") -> ProviderUnavailable:
+    return unavailable(names, "cut", what)
+
+
+def too_slow(names: Names, what: str) -> ProviderUnavailable:
+    return unavailable(names, "timeout", what)
+
+
+def empty(names: Names, what: str = "answered with nothing") -> ProviderEmpty:
+    return ProviderEmpty(f"{names.provider} {what}", provider=names.provider, cause="empty")
+
+
+def not_an_api(names: Names, what: str) -> ProviderRejected:
+    """Something answers there, but not the vendor's API."""
+    return rejected(names, "not_an_api", f"{what}; check {names.url_setting}")
+
+
+def wrong_rate(names: Names, what: str) -> ProviderRejected:
+    return rejected(names, "wrong_rate", what)
+
+
+# ---- what went wrong on the way -----------------------------------------------------------------------------
+
+
+def broken(names: Names, error: httpx2.HTTPError | OSError | TimeoutError, address: str) -> ProviderError:
+    """An error of the connection. ``address`` is ``host:port``."""
+    if isinstance(error, httpx2.ConnectTimeout):
+        return too_slow(names, f"could not be reached at {address} in time; check {names.url_setting}")
+    if _of_tls(error):
+        return rejected(
+            names,
+            "tls",
+            f"cannot be trusted or does not speak TLS at {address} ({_tls_reason(error)}); check "
+            f"{names.url_setting}, and the certificates of this machine",
+        )
+    if isinstance(error, httpx2.ConnectError):
+        return unavailable(
+            names, "unreachable", f"cannot be reached at {address}; check {names.url_setting} and the network"
+        )
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
+        return too_slow(names, "did not answer in time")
+    if isinstance(error, httpx2.DecodingError):
+        return malformed(names, "a compressed answer that does not unpack")
+    return cut(names)
+
+
+def _of_tls(error: BaseException) -> bool:
+    return any(isinstance(part, ssl.SSLError | ssl.CertificateError) for part in _causes(error))
+
+
+def _tls_reason(error: BaseException) -> str:
+    for part in _causes(error):
+        if isinstance(part, ssl.SSLCertVerificationError):
+            return part.verify_message or "certificate not believed"
+    return "the handshake failed"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(8):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+# ---- what the vendor says -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A vendor's error, whatever its format: OpenAI's ``error``, ElevenLabs' ``detail``, Deepgram's ``err_code``,
+    Anthropic's ``error.type``, FastAPI's ``detail``."""
+
+    code: str
+    """Lower case; several words when there is a code and a type."""
+    message: str
+    param: str = ""
+
+
+def said(body: bytes | bytearray) -> Said | None:
+    """The error in a body; None when it is not JSON."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return None
+    if isinstance(parsed, list) and parsed:
+        parsed = parsed[0]
+    if not isinstance(parsed, dict):
+        return Said("", "")
+    inner = next((parsed[key] for key in ("error", "detail") if parsed.get(key)), parsed)
+    if isinstance(inner, list):  # FastAPI's 422: its "input" repeats what was sent, so only these two
+        first = inner[0] if inner and isinstance(inner[0], dict) else {}
+        where = ".".join(str(part) for part in first.get("loc", ()))
+        return Said("invalid_request", f"{where}: {first.get('msg', '')}", where)
+    if not isinstance(inner, dict):
+        return Said("", str(inner))
+    return Said(
+        " ".join(str(inner[key]) for key in _CODES if inner.get(key)).lower(),
+        str(next((inner[key] for key in _MESSAGES if inner.get(key)), "")),
+        str(inner.get("param") or ""),
+    )
+
+
+_CODES = ("code", "type", "status", "err_code")
+_MESSAGES = ("message", "err_msg", "reason", "msg")
+
+
+def refused(names: Names, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> ProviderError:
+    """The error that an answer of 300 and above stands for."""
+    if 300 <= status < 400:
+        return not_an_api(names, f"answers with a redirect to {_host(headers.get('location', ''))}")
+    told = said(body)
+    text = f"{told.code} {told.message}".lower() if told else ""
+    if status == 429 or status == 402:
+        if status == 402 or _has(text, _QUOTA):
+            return rejected(
+                names, "quota", f"has no credit left ({status}); check the account behind {names.key_setting}"
+            )
+        wait = retry_after(headers)
+        return unavailable(
+            names, "rate_limit", f"allows no more requests for now ({status})", retry_after_s=wait
+        )
+    if status >= 500 or status in (408, 425):
+        cause = "timeout" if status in (408, 504) else "overloaded"
+        return unavailable(
+            names, cause, f"is overloaded or failing ({status})", retry_after_s=retry_after(headers)
+        )
+    if told is None and looks_like_a_page(headers, body):
+        return not_an_api(names, f"answers with a web page ({status}), not as an API does")
+    return _rejection(names, status, told, text)
+
+
+def _rejection(names: Names, status: int, told: Said | None, text: str) -> ProviderRejected:
+    words = f": {cleaned(told.message)}" if told and told.message else ""
+    if _has(text, _QUOTA):
+        return rejected(names, "quota", f"has no credit left; check the account behind {names.key_setting}")
+    if status == 401 or (_has(text, _KEY) and status in (400, 403)):
+        return rejected(names, "bad_key", f"does not accept the key ({status}); check {names.key_setting}")
+    if _has(text, _VOICE) or (told is not None and told.param.endswith("voice")):
+        return rejected(names, "unknown_voice", f"has no such voice{words}; check {names.voice_setting}")
+    if _has(text, _MODEL) or (told is not None and told.param == "model"):
+        return rejected(
+            names, "unknown_model", f"does not know the model{words}; check {names.model_setting}"
+        )
+    if status == 403:
+        return rejected(
+            names, "bad_key", f"does not allow this to the key ({status}){words}; check {names.key_setting}"
+        )
+    if status in (404, 405):
+        return not_an_api(names, f"has no such address ({status}){words}")
+    if _has(text, _FILTERED):
+        return rejected(names, "filtered", f"refused what was asked ({status})")
+    return rejected(names, "invalid_request", f"does not accept the request ({status}){words}")
+
+
+_QUOTA = ("insufficient_quota", "quota_exceeded", "credit balance", "billing", "insufficient_credits")
+_KEY = ("api key", "api_key", "invalid_auth", "authentication", "unauthorized", "missing_permissions")
+_VOICE = ("voice_not_found", "invalid_voice", "unknown voice", "voice not found", "voice_id")
+_MODEL = (
+    "model_not_found",
+    "model not found",
+    "unknown model",
+    "no such model",
+    "invalid model",
+    "not_found_error model",
+    "model_does_not_exist",
+    "deploymentnotfound",
+)
+_FILTERED = ("content_filter", "content_policy", "moderation")
+
+
+def _has(text: str, marks: tuple[str, ...]) -> bool:
+    if any(mark in text for mark in marks):
+        return True
+    return (
+        marks is _MODEL and re.search(r"\bmodel\b.*\b(not found|does not exist|not exist)", text) is not None
+    )
+
+
+def looks_like_a_page(headers: Mapping[str, str], body: bytes | bytearray) -> bool:
+    """HTML where an API should be."""
+    return "text/html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
+
+
+def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """Seconds the vendor wants to be left alone: ``retry-after-ms``, ``Retry-After`` (seconds or a date), or the
+    reset time of whichever of OpenAI's limits is used up. None when it does not say."""
+    waits: list[float] = []
+    if (ms := _number(headers.get("retry-after-ms", ""))) is not None:
+        waits.append(ms / 1000)
+    elif text := headers.get("retry-after", ""):
+        seconds = _number(text)
+        waits.append(_until(text, time.time() if now is None else now) if seconds is None else seconds)
+    else:
+        waits += [
+            _duration(headers.get(f"x-ratelimit-reset-{limit}", ""))
+            for limit in ("requests", "tokens")
+            if headers.get(f"x-ratelimit-remaining-{limit}") == "0"
+        ]
+    return min(max(waits), LONGEST_WAIT_S) if waits else None
+
+
+def _number(text: str) -> float | None:
+    return float(text) if re.fullmatch(r"\d{1,9}(\.\d+)?", text.strip()) else None
+
+
+def _until(date: str, now: float) -> float:
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now)
+    except ValueError:
+        return 0.0
+
+
+def _duration(text: str) -> float:
+    """OpenAI's ``6m0s``, ``1.5s``, ``20ms``."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+    return sum(float(n) * units[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text))
+
+
+def _host(location: str) -> str:
+    """Where a redirect leads, without its query, which may hold a token."""
+    return cleaned(location.split("?")[0]) or "nowhere"
+
+
+def cleaned(text: str) -> str:
+    """A vendor's words, on one line, short, without what looks like a key."""
+    line = " ".join(text.split())
+    line = re.sub(r"\b(?:sk|gsk|xi|pk|key)[-_][\w*.\-]{6,}|\b[0-9a-zA-Z_*-]{28,}\b", "…", line)
+    return line if len(line) <= WORDS_KEPT else line[: WORDS_KEPT - 1] + "…"
