@@ -20,7 +20,7 @@ from antiphon.conversation.listening import SessionFacts
 from antiphon.telemetry.labels import Names
 from antiphon.telemetry.latency_budget import FIRST_SOUND_EDGES_S, STAGE_EDGES_S
 from antiphon.telemetry.pricing import MICRO, Price, free_or_unknown
-from antiphon.telemetry.signs import Sign, sign
+from antiphon.telemetry.signs import Sign, sign, withdrawn
 from antiphon.telemetry.sources import Sources, SourcesCollector
 from antiphon.telemetry.tally import failed
 
@@ -195,7 +195,7 @@ class Metrics:
                 self._called(event)
             case events.ReplyDone():
                 self._reply_done(session_id, event)
-            case events.Interrupted():
+            case events.Interrupted() if event.heard_ms:
                 self._interruptions.inc()
             case events.TranscriptChanged(final=True):
                 self._message(session_id, bool(event.text))
@@ -222,8 +222,9 @@ class Metrics:
 
     def _reply_done(self, session_id: str, event: events.ReplyDone) -> None:
         self._message(session_id, bool(event.text))
-        outcome = "failed" if event.error else "interrupted" if event.interrupted else "answered"
-        self._turns.labels(outcome=outcome).inc()
+        if not withdrawn(event):
+            outcome = "failed" if event.error else "interrupted" if event.interrupted else "answered"
+            self._turns.labels(outcome=outcome).inc()
         trace = self._trace_of(session_id)
         exemplar = {"trace_id": trace} if trace else None
         for stage, ms in event.latency_ms.items():

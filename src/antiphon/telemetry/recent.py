@@ -67,7 +67,7 @@ class RecentError:
 class _Session:
     began_s: float
     asked: dict[str, str]
-    """Turn → words; kept only with transcripts on, and until the turn is answered."""
+    """Turn → words; the last few, and only with transcripts on."""
 
 
 class Recent:
@@ -171,9 +171,9 @@ class Recent:
 
     def _with_words(self, turn: RecentTurn, session_id: str, event: events.ReplyDone) -> RecentTurn:
         session = self._live.get(session_id)
-        asked = session.asked.pop(event.turn_id, "") if session is not None else ""
+        asked = session.asked.get(event.turn_id, "") if session is not None else ""
         return replace(turn, asked=asked, answered=event.text[:LONGEST_WORDS])
 
 
 KEEP_ASKED = 8
-"""Questions of a session that wait for their answer: one or two, unless answers fail."""
+"""Questions of a session whose answer may still end: one or two."""

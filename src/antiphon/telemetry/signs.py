@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from antiphon.conversation.events import Decision
+from antiphon.conversation.events import Decision, ReplyDone
 
 
 class Sign(StrEnum):
@@ -45,3 +45,8 @@ def sign(decision: Decision) -> Sign | None:
     if kind == "cancel":
         return Sign.FALSE_START if "the same turn" in decision.reason else None
     return _BY_KIND.get(kind)
+
+
+def withdrawn(done: ReplyDone) -> bool:
+    """Whether a reply was taken back before any of it was heard: the same turn goes on, and is answered anew."""
+    return done.interrupted and not done.error and "first_sound" not in done.latency_ms

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from antiphon.conversation.events import Decision, ProviderCall, ReplyDone
-from antiphon.telemetry.signs import sign
+from antiphon.telemetry.signs import sign, withdrawn
 from antiphon.telemetry.spread import Spread
 
 
@@ -93,8 +93,9 @@ class Tally:
 
     def reply_done(self, event: ReplyDone, wasted: Mapping[tuple[str, str], int]) -> None:
         """A turn is over. ``wasted``: (kind, provider) → micro-dollars of it that were thrown away."""
-        self.turns += 1
-        self.interrupted += event.interrupted
+        if not withdrawn(event):
+            self.turns += 1
+            self.interrupted += event.interrupted
         if event.error:
             self.failed += 1
             self.errors[event.error] += 1

@@ -1,0 +1,198 @@
+"""The last turns and the last day, in memory and on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversation
+
+from antiphon.conversation import events
+from antiphon.telemetry.day_files import DayFiles
+from antiphon.telemetry.keeping import Keeper
+from antiphon.telemetry.minutes import KEEP_MINUTES, Minutes, in_steps
+from antiphon.telemetry.recent import KEEP_TURNS, Recent
+from antiphon.telemetry.spread import Spread, merged
+from antiphon.telemetry.tally import Tally, whole
+
+
+def lively(**options: bool) -> Recent:
+    clock = Clock()
+    recent = Recent(price=lambda call: 1000 if call.kind == "llm" else 0, now=clock, **options)  # type: ignore[arg-type]
+    Told([recent], clock).story(lively_conversation())
+    return recent
+
+
+# ---- distributions
+
+
+@given(st.lists(st.floats(0.2, 60_000), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
+def test_a_quantile_is_within_two_percent(values: list[float], share: float) -> None:
+    spread = Spread()
+    for each in values:
+        spread.add(each)
+    exact = sorted(values)[max(0, -(-int(share * 10_000) * len(values) // 10_000) - 1)]
+    assert spread.quantile(share) == pytest.approx(exact, rel=0.021)
+
+
+@given(st.lists(st.lists(st.floats(0, 10_000), max_size=30), max_size=5))
+def test_parts_add_up_to_the_whole(parts: list[list[float]]) -> None:
+    spreads = [Spread() for _ in parts]
+    together = Spread()
+    for spread, values in zip(spreads, parts, strict=True):
+        for each in values:
+            spread.add(each)
+            together.add(each)
+    assert merged(spreads).counts == together.counts
+    assert Spread.from_json(merged(spreads).to_json()).counts == together.counts
+
+
+def test_nothing_has_no_quantile() -> None:
+    assert Spread().quantile(0.5) is None
+    assert Spread().share_within(100) is None
+
+
+# ---- turns
+
+
+def test_the_last_turns() -> None:
+    turns = list(lively().turns)
+    assert [turn.interrupted for turn in turns] == [False, True, True, False]
+    assert [turn.number for turn in turns] == [1, 2, 3, 4]
+    first = turns[0]
+    assert first.session == "k3Jx0a…"
+    assert first.latency_ms["first_sound"] == pytest.approx(446)
+    assert {stage.name for stage in first.stages} >= {"asr", "llm", "tts"}
+    assert first.providers["llm"].startswith("scripted:")
+    assert first.cost_usd == 0.001
+
+
+def test_words_are_kept_only_when_the_operator_says_so() -> None:
+    assert {turn.asked + turn.answered for turn in lively().turns} == {""}
+    first = lively(transcripts=True).turns[0]
+    assert (first.asked, first.answered) == ("what time is it", "I see.")
+    again = lively(transcripts=True).turns[2]
+    assert again.asked == "and then tell me a story"
+    assert again.answered.startswith("Here is a long story")
+
+
+def test_the_ring_is_bounded() -> None:
+    recent = Recent(now=Clock())
+    told = Told([recent])
+    told.opened("s")
+    for number in range(KEEP_TURNS + 10):
+        told.tell(events.ReplyDone(turn_id=f"t{number}", reply_id="r", text="", latency_ms={}), session="s")
+        told.tell(call(outcome="timeout"), session="s")
+    assert len(recent.turns) == KEEP_TURNS
+    assert recent.turns[-1].number == KEEP_TURNS + 10
+    assert recent.errors[-1].cause == "timeout"
+
+
+# ---- minutes
+
+
+def test_the_day_so_far() -> None:
+    day = lively().minutes.total(NOON - 60)
+    assert (day.turns, day.interrupted, day.sessions, day.most_sessions) == (3, 1, 1, 1)
+    assert day.signs == {"kept": 3, "false_start": 1, "backchannel": 1}
+    assert day.first_sound.quantile(0.5) == pytest.approx(446, rel=0.02)
+    assert day.cost_micro == 1000 * sum(
+        tally.calls for (kind, _), tally in day.providers.items() if kind == "llm"
+    )
+
+
+def test_what_is_thrown_away_is_counted_as_such() -> None:
+    recent = Recent(price=lambda _: 700, now=Clock())
+    thrown = events.ProviderCall(kind="llm", provider="a:b", usage=call().usage, discarded=True)
+    done = events.ReplyDone(turn_id="t", reply_id="r", text="", latency_ms={}, calls=(thrown, call()))
+    Told([recent]).tell(done)
+    assert recent.minutes.total(0).providers["llm", "a:b"].wasted_micro == 700
+
+
+def test_no_minute_is_written_twice_and_none_is_lost() -> None:
+    minutes = Minutes()
+    minutes.at(60.0).turns += 1
+    minutes.at(130.0).turns += 2
+    assert list(minutes.unwritten(130.0)) == [1]
+    first = minutes.unwritten(130.0)
+    minutes.written(first)
+    minutes.at(61.0).turns += 4  # the clock was set back
+    again = minutes.unwritten(200.0)
+    assert {minute: tally.turns for minute, tally in again.items()} == {1: 4, 2: 2}
+    minutes.written(again)
+    assert minutes.unwritten(200.0, stopping=True) == {}
+    assert {minute: tally.turns for minute, tally in minutes.since(0).items()} == {1: 5, 2: 2}
+
+
+def test_a_day_is_kept_and_no_more() -> None:
+    minutes = Minutes()
+    for minute in range(KEEP_MINUTES + 100):
+        minutes.at(minute * 60.0).turns += 1
+        minutes.written(minutes.unwritten(minute * 60.0))
+    assert len(minutes.since(0)) <= KEEP_MINUTES + 1
+
+
+def test_steps() -> None:
+    tallies = [(minute, Tally(turns=1)) for minute in (9, 10, 14, 15)]
+    assert {start: tally.turns for start, tally in in_steps(tallies, 5).items()} == {5: 1, 10: 2, 15: 1}
+
+
+# ---- on disk
+
+
+def test_days_come_back_from_disk(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, zone=UTC)
+    minutes = lively().minutes.unwritten(NOON, stopping=True)
+    files.append(files.lines(minutes))
+    files.append(files.lines({int(NOON // 60) + 24 * 60: Tally(turns=9)}))
+    assert files.days() == (date(2026, 11, 23), date(2026, 11, 24))
+    read = whole(tally for _, tally in files.read(date(2026, 11, 23)))
+    assert read.to_json() == whole(minutes.values()).to_json()
+    files.drop_before(date(2026, 11, 24))
+    assert files.days() == (date(2026, 11, 24),)
+
+
+def test_a_line_that_a_crash_cut_short_costs_that_line(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, zone=UTC)
+    minute = int(NOON // 60)
+    files.append(files.lines({minute: Tally(turns=1)}))
+    path = tmp_path / "2026-11-23.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"minute": 2982')
+    files.append(files.lines({minute + 1: Tally(turns=2)}))
+    path.write_bytes(path.read_bytes() + b'[]\n{"minute": "x"}\n{"minute": 5, "stages": 7}\n\xff\n')
+    assert [tally.turns for _, tally in files.read(date(2026, 11, 23))] == [1, 2]
+
+
+def test_two_servers_may_share_a_folder(tmp_path: Path) -> None:
+    one, other = DayFiles(tmp_path, zone=UTC), DayFiles(tmp_path, zone=UTC)
+    for files in (one, other, one):
+        files.append(files.lines({int(NOON // 60): Tally(turns=1, most_sessions=3)}))
+    day = whole(tally for _, tally in one.read(date(2026, 11, 23)))
+    assert (day.turns, day.most_sessions) == (3, 3)
+
+
+async def test_a_restart_goes_on_with_the_day(tmp_path: Path) -> None:
+    clock = Clock()
+    for _ in range(2):
+        recent = Recent(now=clock)
+        async with Keeper(recent, DayFiles(tmp_path, zone=UTC), days=30).keeping():
+            Told([recent], clock).tell(call("asr", "a:b", audio_s=1.0))
+    assert recent.minutes.total(0).providers["asr", "a:b"].calls == 2
+
+
+async def test_a_disk_that_refuses_costs_nothing_but_the_report(tmp_path: Path) -> None:
+    folder = tmp_path / "days"
+    folder.write_text("a file where the folder should be")
+    recent = Recent(now=Clock())
+    keeper = Keeper(recent, DayFiles(folder, zone=UTC), days=30)
+    async with keeper.keeping():
+        Told([recent]).tell(call())
+        await keeper.write(stopping=True)
+        folder.unlink()
+    assert (await asyncio.to_thread(lambda: list(DayFiles(folder, zone=UTC).read(date(2026, 11, 23)))))[0][
+        1
+    ].providers["llm", "openai:gpt-4o-mini"].calls == 1

@@ -1,0 +1,179 @@
+"""Traces: one a session, a span a turn, one a stage, one a call; and an exporter that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+from tests.telemetry.listened import Clock, Told, call, lively_conversation
+
+from antiphon.telemetry.exporting import open_tracer
+from antiphon.telemetry.traces import Traces
+
+
+def traced(*, transcripts: bool = False, sampled: bool = True) -> Sequence[ReadableSpan]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(sampler=ALWAYS_ON if sampled else ALWAYS_OFF, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    clock = Clock()
+    traces = Traces(provider.get_tracer("test"), price=lambda _: 250, transcripts=transcripts, now=clock)
+    Told([traces], clock).story(lively_conversation())
+    return exporter.get_finished_spans()
+
+
+def children(spans: Sequence[ReadableSpan], parent: ReadableSpan) -> list[ReadableSpan]:
+    assert parent.context is not None
+    return [
+        span for span in spans if span.parent is not None and span.parent.span_id == parent.context.span_id
+    ]
+
+
+def named(spans: Sequence[ReadableSpan], name: str) -> list[ReadableSpan]:
+    return [span for span in spans if span.name == name]
+
+
+def seconds(span: ReadableSpan) -> float:
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return (span.end_time - span.start_time) / 1e9
+
+
+def test_one_trace_a_session_one_span_a_turn_one_a_stage() -> None:
+    spans = traced()
+    [session] = named(spans, "voice.session")
+    assert session.parent is None
+    assert len({span.context.trace_id for span in spans if span.context}) == 1
+    turns = named(spans, "voice.turn")
+    assert len(turns) == 4
+    assert all(turn in children(spans, session) for turn in turns)
+    stages = {span.name for span in children(spans, turns[0])}
+    assert stages >= {"voice.stage.asr", "voice.stage.llm", "voice.stage.tts"}
+
+
+def test_times_are_those_of_the_turn() -> None:
+    spans = traced()
+    first = named(spans, "voice.turn")[0]
+    [llm] = [span for span in children(spans, first) if span.name == "voice.stage.llm"]
+    assert seconds(llm) == pytest.approx(0.150, abs=0.002)
+    [end_of_speech] = [event for event in first.events if event.name == "voice.speech_end"]
+    assert first.end_time is not None
+    assert end_of_speech.timestamp < first.end_time
+    for span in spans:
+        assert seconds(span) >= 0
+
+
+def test_language_models_as_the_conventions_have_them() -> None:
+    chats = [span for span in traced() if span.name.startswith("chat ")]
+    assert chats
+    for chat in chats:
+        attributes = dict(chat.attributes or {})
+        assert attributes["gen_ai.operation.name"] == "chat"
+        assert attributes["gen_ai.provider.name"] == "scripted"
+        assert attributes["gen_ai.request.model"]
+        assert "gen_ai.usage.input_tokens" in attributes
+        assert "gen_ai.usage.output_tokens" in attributes
+        assert attributes["voice.cost_usd"] == 0.00025
+
+
+def test_a_call_that_failed_says_so() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    told = Told([Traces(provider.get_tracer("test"), now=Clock())])
+    told.opened("s")
+    told.tell(call(outcome="rate_limit"), session="s")
+    told.closed("s")
+    [failed] = named(exporter.get_finished_spans(), "chat gpt-4o-mini")
+    assert not failed.status.is_ok
+    assert (failed.attributes or {})["error.type"] == "rate_limit"
+
+
+def test_nothing_that_was_said_unless_the_operator_says_so() -> None:
+    def words(spans: Sequence[ReadableSpan]) -> str:
+        return " ".join(str(dict(span.attributes or {})) for span in spans)
+
+    assert "what time" not in words(traced())
+    assert "long story" not in words(traced())
+    assert "what time is it" in words(traced(transcripts=True))
+
+
+def test_what_is_not_sampled_has_no_trace() -> None:
+    assert traced(sampled=False) == ()
+
+
+def test_ids_are_there_while_the_session_is() -> None:
+    traces = Traces(TracerProvider(shutdown_on_exit=False).get_tracer("test"))
+    told = Told([traces])
+    assert traces.trace_id("s") == ""
+    told.opened("s")
+    assert len(traces.trace_id("s")) == 32
+    told.closed("s")
+    assert traces.trace_id("s") == ""
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes what an OTLP exporter sends."""
+
+    received: ClassVar[list[ExportTraceServiceRequest]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append(ExportTraceServiceRequest.FromString(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.real_time
+def test_spans_reach_a_collector() -> None:
+    class Here(Collector):
+        received: ClassVar[list[ExportTraceServiceRequest]] = []
+
+    async def hold() -> None:
+        async with open_tracer(f"http://127.0.0.1:{server.server_port}/") as tracer:
+            Told([Traces(tracer)]).story(lively_conversation_once)
+
+    lively_conversation_once = lively_conversation()
+    with HTTPServer(("127.0.0.1", 0), Here) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            asyncio.run(hold())
+        finally:
+            server.shutdown()
+            serving.join()
+    names = [
+        span.name
+        for request in Here.received
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+    assert names.count("voice.turn") == 4
+
+
+@pytest.mark.real_time
+def test_a_collector_that_is_not_there_loses_spans_and_nothing_else() -> None:
+    async def hold() -> None:
+        async with open_tracer(f"http://127.0.0.1:{port}") as tracer:
+            traces = Traces(tracer)
+            Told([traces]).story(lively)
+            assert traces.trace_id("k3Jx0aSecret") == ""
+
+    lively = lively_conversation()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
+        port = taken.getsockname()[1]
+        asyncio.run(hold())
