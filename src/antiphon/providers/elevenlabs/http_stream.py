@@ -1,0 +1,147 @@
+"""ElevenLabs' voices over HTTP (``stream/with-timestamps``), for networks that let no WebSockets through. A clause is a
+request; what was said before it goes along, so that the voice keeps its intonation.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions
+from antiphon.providers.elevenlabs.account import Account
+from antiphon.providers.elevenlabs.alignment import CharTimes, http_times
+from antiphon.providers.elevenlabs.clause import Clause
+from antiphon.providers.elevenlabs.voices import language_code, voice_settings
+from antiphon.providers.http import Answer, HttpPool
+from antiphon.providers.vendor_errors import malformed, refused
+
+REPLIES_KEPT = 256
+"""Replies whose last words are remembered: more than speak at once."""
+
+SAID_KEPT = 300
+"""Characters of what was said before: two or three sentences decide how the next one begins."""
+
+LARGEST_LINE = 4 * 1024 * 1024
+"""Bytes: a minute of sound in base64."""
+
+NO_CONTEXT = ("eleven_v3",)
+"""Models that refuse to be told what was said before."""
+
+NOT_PCM = ("RIFF", "ID3", "OggS", "fLaC")
+"""How other formats than plain PCM begin."""
+
+
+class ElevenLabsHttp:
+    """A Synthesizer."""
+
+    def __init__(self, account: Account, pool: HttpPool) -> None:
+        self._account = account
+        self._names = account.names
+        self._vendor = pool.vendor(
+            self._names, base_url=account.root, headers=account.headers, warm_path="/models"
+        )
+        self._said: OrderedDict[str, str] = OrderedDict()
+
+    @property
+    def info(self) -> ProviderInfo:
+        return self._account.info
+
+    async def warm(self) -> None:
+        """Open the connection that the first reply will need. Raises ProviderError."""
+        await self._vendor.warm()
+
+    @asynccontextmanager
+    async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
+        """Safe to cancel at any point."""
+        voice = quote(self._account.voice_id(options.voice), safe="")
+        async with self._vendor.ask(
+            "POST",
+            f"/text-to-speech/{voice}/stream/with-timestamps",
+            json=self._request(text, options),
+            params={"output_format": f"pcm_{self._account.rate}"},
+        ) as answer:
+            async with aclosing(self._sound(answer, text)) as sound:
+                yield sound
+
+    def _request(self, text: str, options: SpeechOptions) -> dict[str, Any]:
+        model = self._account.model
+        language = language_code(model, options.language)
+        settings = voice_settings(options.speed)
+        before = self._before(text, options.context_id)
+        return {
+            "text": text,
+            "model_id": model,
+            **({"language_code": language} if language else {}),
+            **({"voice_settings": settings} if settings else {}),
+            **({"previous_text": before} if before and model not in NO_CONTEXT else {}),
+        }
+
+    def _before(self, text: str, context_id: str) -> str:
+        """What the reply said before ``text``, which is remembered."""
+        if not context_id:
+            return ""
+        before = self._said.pop(context_id, "")
+        self._said[context_id] = f"{before} {text}".strip()[-SAID_KEPT:]
+        if len(self._said) > REPLIES_KEPT:
+            self._said.popitem(last=False)
+        return before
+
+    async def _sound(self, answer: Answer, text: str) -> AsyncGenerator[SpeechChunk, None]:
+        clause = Clause(text, rate=self._account.rate, names=self._names)
+        async with aclosing(self._lines(answer)) as lines:
+            async for told in lines:
+                pcm = self._pcm(told)
+                if clause.seconds == 0.0 and pcm[:4].decode("latin-1").startswith(NOT_PCM):
+                    raise malformed(self._names, "sound that is not PCM")
+                if chunk := clause.hear(pcm, self._times(told, clause)):
+                    yield chunk
+        if failure := clause.verdict():
+            raise failure
+
+    def _times(self, told: dict[str, Any], clause: Clause) -> CharTimes:
+        """The characters of this line, from the start of its sound. At most as many as the text still has."""
+        times, _ = http_times(told.get("alignment")).split(clause.timed.left)
+        return times.later(-clause.seconds)
+
+    async def _lines(self, answer: Answer) -> AsyncGenerator[dict[str, Any], None]:
+        """The body's JSON objects, one a line, however they were cut."""
+        answer.refuse_page()
+        rest = bytearray()
+        async with aclosing(answer.pieces()) as pieces:
+            async for piece in pieces:
+                rest += piece
+                *lines, tail = rest.split(b"\n")
+                rest = bytearray(tail)
+                if len(rest) > LARGEST_LINE:
+                    raise malformed(self._names, f"a line of more than {LARGEST_LINE} bytes")
+                for line in lines:
+                    if line.strip():
+                        yield self._told(bytes(line))
+        if rest.strip():
+            yield self._told(bytes(rest))
+
+    def _told(self, line: bytes) -> dict[str, Any]:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            raise malformed(self._names, "a line that is not JSON") from None
+        if not isinstance(told, dict):
+            raise malformed(self._names, "a line that is no JSON object")
+        if told.get("detail") or told.get("error"):  # it failed after it had begun to answer
+            raise refused(self._names, 400, {}, line)
+        return told
+
+    def _pcm(self, told: dict[str, Any]) -> bytes:
+        try:
+            pcm = base64.b64decode(told.get("audio_base64") or "", validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            raise malformed(self._names, "sound that is not base64") from None
+        if len(pcm) % 2:
+            raise malformed(self._names, "half a sample of sound")
+        return pcm

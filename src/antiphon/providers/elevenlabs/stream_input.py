@@ -1,0 +1,171 @@
+"""ElevenLabs' voices over WebSockets that stay open: clauses go out as they are written, and come back as sound with
+the time of each character.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from urllib.parse import quote, urlencode
+
+from antiphon.errors import ProviderError
+from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions
+from antiphon.providers.elevenlabs.account import Account
+from antiphon.providers.elevenlabs.clause import Clause
+from antiphon.providers.elevenlabs.line import VoiceLine, refusal
+from antiphon.providers.elevenlabs.voices import language_code, voice_settings
+from antiphon.providers.sockets import Address, Lines, open_lines, socket_url
+from antiphon.providers.vendor_errors import cut, unavailable
+
+MOST_LINES = 32
+"""Sockets at once: with five replies on each, more than any account may speak at a time."""
+
+INACTIVITY_S = 180
+"""The longest that the vendor keeps a socket on which nothing is said."""
+
+WARM_S = 600.0
+"""A socket that the vendor closed is opened again when it was used this lately: someone may be about to speak."""
+
+TOO_BIG = 1009
+"""How the vendor closes a socket whose voice does not go with the model."""
+
+Key = tuple[str, str]
+"""Voice id, and the language that the model is told."""
+
+
+class ElevenLabsStreamInput:
+    """A Synthesizer. Clauses with the same ``context_id`` are spoken in one breath, so to say: the voice knows what it
+    said before. The ``context_id`` must be of one session only, for sessions share sockets."""
+
+    def __init__(self, account: Account, lines: Lines) -> None:
+        self._account = account
+        self._names = account.names
+        self._sockets = lines
+        self._lines: defaultdict[Key, list[VoiceLine]] = defaultdict(list)
+        self._dialling: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Clauses of a reply are put on their line in the order in which they were asked for."""
+
+    @property
+    def info(self) -> ProviderInfo:
+        return self._account.info
+
+    async def warm(self, *, voice: str = "", language: str = "") -> None:
+        """Open the socket that a reply in this voice and language will need. Raises ProviderError."""
+        key = self._key(voice, language)
+        async with self._dialling[key]:
+            if not any(line.alive for line in self._lines[key]):
+                await self._dial(key)
+
+    @asynccontextmanager
+    async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
+        """Safe to cancel at any point; what nobody listens to any more is closed at the vendor's, its socket kept."""
+        if not text.strip():
+            yield _silence()
+            return
+        line, clause = await self._begin(text, options)
+        try:
+            async with aclosing(clause.sound()) as sound:
+                yield sound
+        finally:
+            line.leave(clause)
+
+    async def _begin(self, text: str, options: SpeechOptions) -> tuple[VoiceLine, Clause]:
+        key = self._key(options.voice, options.language)
+        async with self._dialling[key]:
+            line = self._line(key, options.context_id) or await self._dial(key)
+            return line, line.speak(text, options.context_id, voice_settings(options.speed))
+
+    def _key(self, voice: str, language: str) -> Key:
+        return self._account.voice_id(voice), language_code(self._account.model, language)
+
+    def _line(self, key: Key, context_id: str) -> VoiceLine | None:
+        lines = [line for line in self._lines[key] if line.alive]
+        for line in lines:
+            if line.speaks(context_id):
+                return line
+        return next((line for line in lines if line.has_room(context_id)), None)
+
+    async def _dial(self, key: Key) -> VoiceLine:
+        if sum(len(lines) for lines in self._lines.values()) >= MOST_LINES:
+            raise unavailable(self._names, "overloaded", f"is already asked over {MOST_LINES} sockets")
+        line = await self._sockets.open(self._address(key))
+        voice_line = VoiceLine(line, rate=self._account.rate, names=self._names)
+        self._lines[key].append(voice_line)
+
+        def lost(error: ProviderError) -> None:
+            self._lines[key].remove(voice_line)
+            voice_line.lost(error)
+            self._warm_again(key, voice_line)
+
+        self._sockets.serve(line, voice_line.received, lost)
+        return voice_line
+
+    def _warm_again(self, key: Key, lost: VoiceLine) -> None:
+        now = asyncio.get_running_loop().time()
+        served = lost.used_s > lost.line.opened_s  # one that broke unused would break again
+        if served and now - lost.used_s < WARM_S and not self._lines[key]:
+            self._sockets.spawn(self._warm_quietly(key))
+
+    async def _warm_quietly(self, key: Key) -> None:
+        try:
+            async with self._dialling[key]:
+                if not self._lines[key]:
+                    await self._dial(key)
+        except ProviderError:
+            pass  # the next reply tries again, and says what is wrong
+
+    def _address(self, key: Key) -> Address:
+        voice, language = key
+        query = {
+            "model_id": self._account.model,
+            "output_format": f"pcm_{self._account.rate}",
+            "auto_mode": "true",  # whole clauses are sent: nothing is gained by waiting for more
+            "sync_alignment": "true",
+            "inactivity_timeout": str(INACTIVITY_S),
+            **({"language_code": language} if language else {}),
+        }
+        path = f"/text-to-speech/{quote(voice, safe='')}/multi-stream-input?{urlencode(query)}"
+        return Address(
+            names=self._names,
+            url=socket_url(self._account.root) + path,
+            headers=self._account.headers,
+            ended=self._ended,
+        )
+
+    def _ended(self, code: int, reason: str) -> ProviderError:
+        """Why the vendor closed the socket."""
+        if code == TOO_BIG:
+            return refusal(self._names, "voice_not_found", "the voice does not go with the model")
+        if code in (1008, 1011) and reason:
+            return refusal(self._names, _word(reason), reason)
+        return cut(self._names, f"closed the connection ({code})")
+
+
+_REASONS = {
+    "voice": "voice_not_found",
+    "api key": "invalid_api_key",
+    "quota": "quota_exceeded",
+    "model": "model_not_found",
+    "maximum simultaneous": "max_active_conversations",
+    "timeout": "system_busy",
+}
+
+
+def _word(reason: str) -> str:
+    """The error's own word, which a closing reason is too short to hold."""
+    lower = reason.lower()
+    return next((word for mark, word in _REASONS.items() if mark in lower), "invalid_request")
+
+
+async def _silence() -> AsyncIterator[SpeechChunk]:
+    return
+    yield  # what makes it a generator
+
+
+@asynccontextmanager
+async def open_stream_input(account: Account) -> AsyncIterator[ElevenLabsStreamInput]:
+    """The voice, and its sockets until it is left."""
+    async with open_lines() as lines:
+        yield ElevenLabsStreamInput(account, lines)
