@@ -27,6 +27,7 @@ from antiphon.settings.access import (
     Token,
 )
 from antiphon.settings.providers import ProviderChoice, parse_chain
+from antiphon.settings.vendors import KNOWN_SERVERS, OPENAI_URL, OpenAIUrl, Timeouts, VendorKey
 
 
 def _parse_list(value: object) -> object:
@@ -66,9 +67,13 @@ Store = Annotated[str, AfterValidator(_check_store)]
 Folder = Annotated[Path, AfterValidator(_expand)]
 
 
-def setting(default: Any, help_text: str, *, unit: str = "", group: str, **limits: Any) -> Any:
-    """A setting: its default, a line of help, its unit (empty for names and switches), and its limits."""
-    return Field(default, description=help_text, json_schema_extra={"unit": unit, "group": group}, **limits)
+def setting(
+    default: Any, help_text: str, *, unit: str = "", group: str, also: str = "", **limits: Any
+) -> Any:
+    """A setting: its default, a line of help, its unit (empty for names and switches), and its limits. ``also``: an
+    environment variable of others that is read when ours is not set."""
+    extra = {"unit": unit, "group": group, "also": also}
+    return Field(default, description=help_text, json_schema_extra=extra, **limits)
 
 
 class Settings(BaseModel):
@@ -360,6 +365,69 @@ class Settings(BaseModel):
         ge=0.5,
         le=60,
         group="Resume and replicas",
+    )
+
+    # ---- providers: vendors and servers that speak their formats
+    openai_api_key: VendorKey = setting(
+        SecretStr(""), "Key for `openai`.", group="Providers", also="OPENAI_API_KEY"
+    )
+    openai_base_url: OpenAIUrl = setting(
+        OPENAI_URL,
+        "Where `openai` is: any server that speaks its formats, up to `/v1`.",
+        group="Providers",
+        also="OPENAI_BASE_URL",
+    )
+    openai_api_version: str = setting(
+        "",
+        "For Azure: the `api-version` to ask for. With it the key goes as `api-key`, and a model's name is the "
+        "deployment's.",
+        max_length=40,
+        group="Providers",
+        also="OPENAI_API_VERSION",
+    )
+    openai_pcm_rate: int = setting(
+        24_000,
+        "Rate of the raw PCM that `openai`, or the server in its place, speaks in; OpenAI's own is 24000.",
+        unit="Hz",
+        ge=8000,
+        le=48_000,
+        group="Providers",
+    )
+    asr_base_url: OpenAIUrl = setting(
+        "", "Where `openai` is when it transcribes; empty: as openai_base_url.", group="Providers"
+    )
+    asr_api_key: VendorKey = setting(SecretStr(""), "Key for the server at asr_base_url.", group="Providers")
+    llm_base_url: OpenAIUrl = setting(
+        "", "Where `openai` is when it writes; empty: as openai_base_url.", group="Providers"
+    )
+    llm_api_key: VendorKey = setting(SecretStr(""), "Key for the server at llm_base_url.", group="Providers")
+    tts_base_url: OpenAIUrl = setting(
+        "", "Where `openai` is when it speaks; empty: as openai_base_url.", group="Providers"
+    )
+    tts_api_key: VendorKey = setting(SecretStr(""), "Key for the server at tts_base_url.", group="Providers")
+    groq_api_key: VendorKey = setting(
+        SecretStr(""), "Key for `groq`.", group="Providers", also="GROQ_API_KEY"
+    )
+    groq_base_url: OpenAIUrl = setting(KNOWN_SERVERS["groq"].base_url, "Where `groq` is.", group="Providers")
+    ollama_base_url: OpenAIUrl = setting(
+        KNOWN_SERVERS["ollama"].base_url, "Where `ollama` is.", group="Providers"
+    )
+    llamacpp_base_url: OpenAIUrl = setting(
+        KNOWN_SERVERS["llamacpp"].base_url, "Where `llamacpp`, llama.cpp's server, is.", group="Providers"
+    )
+    vllm_base_url: OpenAIUrl = setting(KNOWN_SERVERS["vllm"].base_url, "Where `vllm` is.", group="Providers")
+    speaches_base_url: OpenAIUrl = setting(
+        KNOWN_SERVERS["speaches"].base_url, "Where `speaches` is.", group="Providers"
+    )
+    localai_base_url: OpenAIUrl = setting(
+        KNOWN_SERVERS["localai"].base_url, "Where `localai` is.", group="Providers"
+    )
+    provider_timeouts: Timeouts = setting(
+        "",
+        "How long a provider may take to connect / to its first byte / between two pieces, in seconds: "
+        "`ollama=2/60/20`, several with commas. Otherwise 5/10/6, and 2/60/20 for servers that load models.",
+        max_length=1000,
+        group="Providers",
     )
 
     # ---- scripted providers (tests, benchmarks, trying things without models)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PROVIDERS = ("local", "scripted")
+from antiphon.settings.vendors import KNOWN_SERVERS
+
+PROVIDERS = ("local", "openai", *KNOWN_SERVERS, "scripted")
 """Whom this version can ask to hear, think and speak."""
 
-LATER_PROVIDERS = ("openai", "elevenlabs", "deepgram", "anthropic")
+LATER_PROVIDERS = ("elevenlabs", "deepgram", "anthropic")
 """Names kept for vendors whose adapters are not in this version."""
 
-_ALLOWED = f"{' or '.join(PROVIDERS)} (as provider:model)"
+_ALLOWED = f"{', '.join(PROVIDERS[:-1])} or {PROVIDERS[-1]} (as provider:model)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from antiphon.settings.reference import (
     may_be_secret,
     without_password,
 )
+from antiphon.settings.secret_files import with_secret_files
 
 PREFIX = "ANTIPHON_"
 
@@ -57,7 +58,8 @@ def load_settings(
 
     Raises SettingsError naming the setting, its value and what is allowed.
     """
-    dotenv = _read_dotenv(folder / DOTENV_FILE)
+    environ = with_secret_files(environ)
+    dotenv = with_secret_files(_read_dotenv(folder / DOTENV_FILE))
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     config = environ.get(CONFIG_VARIABLE) or dotenv.get(CONFIG_VARIABLE) or ""
     sources = (
