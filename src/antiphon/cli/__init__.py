@@ -19,6 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 COMMANDS = {
     "serve": "antiphon.cli.serve:serve",
     "call": "antiphon.cli.call:call",
+    "load": "antiphon.cli.load:load",
     "replay": "antiphon.cli.replay:replay_flight",
     "models": "antiphon.cli.models:models",
     "settings": "antiphon.cli.settings:settings",

@@ -239,7 +239,8 @@ class Link(asyncio.Protocol):
         wait = response.headers.get("Retry-After", "")
         self._opening.set_exception(
             NotConnected(
-                f"the server refused the connection with HTTP {response.status_code}" + (f": {said}" * bool(said)),
+                f"the server refused the connection with HTTP {response.status_code}"
+                + (f": {said}" * bool(said)),
                 status=response.status_code,
                 retry_after_s=float(wait) if wait.isdecimal() else None,
             )

@@ -60,6 +60,10 @@ class Loudspeaker:
         self._waiting_s = 0.0
         self._starts_at = self._dry_at = None
 
+    def forgive(self) -> None:
+        """The line was broken: that no sound came meanwhile is no fault of its sender."""
+        self._dry_at = None
+
     def played_ms(self, *, now: float) -> float:
         """How much of the reply has been heard."""
         self._advance(now)

@@ -88,7 +88,9 @@ class CodedSpeech:
         template = INTERRUPTION if manner == "interruption" else random.choice(TEMPLATES)
         first = marker(caller, 2 * number)
         if manner != "pause":
-            return Utterance(packets=packets([_coded(template.format(first))], self._packet), markers=(first,))
+            return Utterance(
+                packets=packets([_coded(template.format(first))], self._packet), markers=(first,)
+            )
         second = marker(caller, 2 * number + 1)
         pause = bytes(2 * round(random.uniform(*PAUSE_S) * RATE))
         parts = [_coded(template.format(first)), pause, _coded(SECOND_HALF.format(second), number=100)]
