@@ -17,6 +17,7 @@ from antiphon.conversation import events
 from antiphon.conversation.allowance import Allowance
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.conversation import Conversation
+from antiphon.conversation.memory import Memory
 from antiphon.providers.scripted import (
     Reply,
     ScriptedLanguageModel,
@@ -30,6 +31,8 @@ from antiphon.turns.policy import TurnPolicy
 
 FRAME_S = 0.02
 RATE_OUT = 24_000
+KEPT_FRAMES = 400
+"""What a client keeps of its microphone while it is not connected: 8 s."""
 
 E = TypeVar("E")
 
@@ -55,6 +58,12 @@ class Loudspeaker:
     played_ms: float = 0.0
     held: bool = False
     loud_until: float = -1.0
+
+    def begin(self, reply_id: str, from_ms: int) -> None:
+        """Sound of a reply follows; what is queued of the same one comes again."""
+        if reply_id == self.reply_id:
+            self.queue.clear()
+        self.reply_id, self.played_ms, self.held = reply_id, float(from_ms), False
 
     def step(self, now: float) -> None:
         size = round(FRAME_S * RATE_OUT) * 2
@@ -83,6 +92,10 @@ class Talk:
         self.user = user
         self.speaker = Loudspeaker()
         self.events: list[tuple[float, events.Event]] = []
+        self._away = False
+        self._missed: list[events.Event] = []
+        """Told while away; sound is not kept."""
+        self._unsent: list[bytes] = []
         self._began = asyncio.get_running_loop().time()
 
     @property
@@ -90,10 +103,13 @@ class Talk:
         return asyncio.get_running_loop().time() - self._began
 
     async def emit(self, event: events.Event) -> None:
+        if self._away:
+            self._missed += [] if isinstance(event, events.ReplyAudio) else [event]
+            return
         self.events.append((self.now, event))
         match event:
-            case events.AudioStarted(reply_id=reply_id):
-                self.speaker.reply_id, self.speaker.played_ms, self.speaker.held = reply_id, 0.0, False
+            case events.AudioStarted(reply_id=reply_id, from_ms=from_ms):
+                self.speaker.begin(reply_id, from_ms)
             case events.ReplyAudio(pcm=pcm):
                 self.speaker.queue += pcm
             case events.Interrupted():
@@ -109,15 +125,33 @@ class Talk:
         while True:
             await asyncio.sleep(FRAME_S)
             if self.user.stops_sending_at is None or self.now < self.user.stops_sending_at:
-                self.conversation.hear(self.user.frame(number))
+                self._unsent = [*self._unsent[-KEPT_FRAMES:], self.user.frame(number)]
+            if not self._away:
+                for frame in self._unsent:
+                    self.conversation.hear(frame)
+                self._unsent.clear()
             number += 1
             self.speaker.step(self.now)
-            if number % 5 == 0 and self.speaker.reply_id:
+            if number % 5 == 0 and self.speaker.reply_id and not self._away:
                 self.conversation.played(self.speaker.reply_id, round(self.speaker.played_ms))
 
     async def until(self, at: float) -> None:
         """Let the conversation go on until this time."""
         await asyncio.sleep(max(0.0, at - self.now))
+
+    def drops(self) -> None:
+        """The connection breaks: what is on its way is lost, what is queued at the loudspeaker plays on."""
+        self._away = True
+        self.conversation.pause()
+
+    async def comes_back(self, *, says_where: bool = True) -> None:
+        """A new connection: what was told meanwhile is told, and the microphone sends what it kept."""
+        self._away = False
+        missed, self._missed = self._missed, []
+        for event in missed:
+            await self.emit(event)
+        heard_ms = self.speaker.played_ms if says_where and self.speaker.reply_id else None
+        self.conversation.go_on(reply_id=self.speaker.reply_id, heard_ms=heard_ms)
 
     # ---- what came of it ------------------------------------------------------------------------------------
 
@@ -163,6 +197,7 @@ async def talk(
     turn_model: ScriptedTurnModel | None = None,
     allowance: Allowance | None = None,
     observe: Callable[[events.Event], None] | None = None,
+    memory: Memory | None = None,
 ) -> AsyncIterator[Talk]:
     """Open a conversation with scripted providers; the test says what the user does."""
     providers = Providers(
@@ -187,6 +222,7 @@ async def talk(
         emit=emit,
         observe=observe,
         allowance=allowance,
+        memory=memory,
     )
     box.append(Talk(conversation, user))
     failure: BaseException | None = None

@@ -25,7 +25,7 @@ def samples(metrics: Metrics) -> dict[Sample, float]:
     text = metrics.exposition("")[0].decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in prometheus(text)
+        for family in prometheus(text)  # type: ignore[no-untyped-call]
         for sample in family.samples
     }
 

@@ -17,6 +17,7 @@ from antiphon.conversation.ear import AudioClock, Ear
 from antiphon.conversation.hearing import Heard, open_hearing
 from antiphon.conversation.history import History
 from antiphon.conversation.latency import Marks
+from antiphon.conversation.memory import Memory, Unfinished
 from antiphon.conversation.recorder import FlightRecorder
 from antiphon.conversation.reply import Order, Reply
 from antiphon.conversation.spending import Spending
@@ -27,6 +28,9 @@ from antiphon.turns.machine import TurnMachine
 
 MICROPHONE_QUEUE = 500
 """Packets: 10 s at 20 ms. A client that sends faster than real time for longer is told so."""
+
+FEW_PACKETS = 10
+"""Packets that wait while the loop is busy; with more, something was said that is still to be heard."""
 
 OUTBOX = 2_000
 """Events waiting for the socket. Sound is paced to a second ahead (10-50 events), text to a reply's tokens (400); a
@@ -57,14 +61,19 @@ class Conversation:
         emit: Emit,
         observe: Observe | None = None,
         allowance: Allowance | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """``emit`` takes the events to the client, in order, and may wait for it. ``observe`` is told them at once,
-        before any client is. ``allowance`` is asked before money is spent on a turn; None: spend freely."""
+        before any client is. ``allowance`` is asked before money is spent on a turn; None: spend freely. ``memory`` is
+        that of a conversation begun elsewhere, to go on with."""
         self.session_id = session_id
         self.config = config
+        self._memory = memory = memory or Memory()
         self.history = History(
             system_prompt="\n\n".join(filter(None, (config.system_prompt, config.instructions))),
             max_tokens=config.context_tokens,
+            entries=memory.entries,
+            dropped=memory.dropped,
         )
         self.recorder = FlightRecorder()
         self._providers = providers
@@ -73,8 +82,11 @@ class Conversation:
         self._spending = Spending(session_id, allowance)
         self._calls = CallLog(self._tell_call)
         self._machine = TurnMachine(config.turn_policy(streaming=providers.recognizer.info.streaming))
-        self._ear = Ear(input_rate=config.input_rate, stream=providers.voice_detector.open())
-        self._clock = AudioClock()
+        self._machine.take_up(turns=memory.turns, replies=memory.replies)
+        self._ear = Ear(
+            input_rate=config.input_rate, stream=providers.voice_detector.open(), begun_at=memory.begun_at
+        )
+        self._clock = AudioClock(begun_at=memory.begun_at)
         self._hearing = open_hearing(
             recognizer=providers.recognizer,
             ear=self._ear,
@@ -97,9 +109,17 @@ class Conversation:
         self._prefilling: asyncio.Task[None] | None = None
         self._heard: Heard | None = None
         """The words the next reply answers."""
-        self._language = ""
+        self._language = memory.language
         self._pressed = False
         """Push-to-talk: sound since the last commit."""
+        self._user_text = ""
+        self._last: Reply | None = None
+        """The reply that was over last: its end may have to be sent again after a break."""
+        self._present = asyncio.Event()
+        """Whether somebody is there to talk and to listen."""
+        self._present.set()
+        self._wait_at: float | None = None
+        """What the timer waits for, on the audio clock."""
 
     # ---- what the server may do ---------------------------------------------------------------------------
 
@@ -137,9 +157,61 @@ class Conversation:
         if self._reply is not None and self._reply.order.reply_id == reply_id:
             self._reply.playback.report(float(ms), asyncio.get_running_loop().time())
 
+    def pause(self) -> None:
+        """Nobody is there any more: time stands still, and a reply waits where the listener was. What is being worked
+        on is finished."""
+        if not self._present.is_set():
+            return
+        now = asyncio.get_running_loop().time()
+        self._present.clear()
+        self._clock.stop(now)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._reply is not None:
+            self._reply.leave()
+
+    def go_on(self, *, reply_id: str = "", heard_ms: float | None = None) -> None:
+        """Somebody is there again, and has heard ``heard_ms`` of ``reply_id``, None when they do not say."""
+        if self._present.is_set():
+            return
+        self._present.set()
+        self._clock.go_on(asyncio.get_running_loop().time())
+        for reply in (self._reply, self._last):
+            if reply is not None:
+                reply.come_back(heard_ms if reply.order.reply_id == reply_id else None)
+        spoken_over = self._machine.context.reply
+        if spoken_over is not None and (spoken_over.held or spoken_over.ducked):
+            self._playback("hold" if spoken_over.held else "duck", spoken_over.id)
+        self._wait_until(self._wait_at)
+
     def close(self) -> None:
         """End the session; ``run`` returns."""
         self._closed.set()
+
+    @property
+    def between_turns(self) -> bool:
+        """Whether nothing is being said, by anyone, or thought about."""
+        return (
+            self._machine.quiet
+            and self._reply is None
+            and not self._ear.speaking
+            and self._microphone.qsize() < FEW_PACKETS
+        )
+
+    @property
+    def memory(self) -> Memory:
+        """What it would take to go on elsewhere, as of now."""
+        unfinished = self._reply.unfinished(self._user_text) if self.speaking and self._reply else None
+        return Memory(
+            entries=self.history.entries,
+            dropped=self.history.dropped,
+            turns=self._machine.context.turns,
+            replies=self._machine.context.replies,
+            position_s=self._ear.position,
+            language=self._language,
+            unfinished=unfinished,
+        )
 
     @property
     def speaking(self) -> bool:
@@ -159,6 +231,8 @@ class Conversation:
                     self._group.create_task(self._deliver()),
                     self._group.create_task(self._hearing.run()),
                 ]
+                if self._memory.unfinished is not None:
+                    self._take_up(self._memory.unfinished)
                 await self._closed.wait()
                 self._stop(running)
         finally:
@@ -213,9 +287,11 @@ class Conversation:
     async def _packets(self) -> list[bytes | None]:
         """What the microphone sent since the last call; waits for the first. None is a commit."""
         try:
-            async with asyncio.timeout(STALL_S if self._ear.speaking else None):
+            async with asyncio.timeout(STALL_S if self._ear.speaking and self._present.is_set() else None):
                 packets = [await self._microphone.get()]
         except TimeoutError:
+            if not self._present.is_set():
+                return []  # it went away with its owner, and will go on with them
             # The microphone stopped in the middle of speech: that is a pause like any other.
             return [bytes(2 * (self.config.input_rate // 5))]
         while not self._microphone.empty():
@@ -313,15 +389,16 @@ class Conversation:
                 raise AssertionError(f"no such command: {command!r}")
 
     def _wait_until(self, at: float | None) -> None:
+        self._wait_at = at
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if at is not None:
+        if at is not None and self._present.is_set():
             delay = max(0.0, at - self._now())
             self._timer = self._loop.call_later(delay, self._tick, at)
 
     def _tick(self, at: float) -> None:
-        self._timer = None
+        self._timer = self._wait_at = None
         now = self._now()
         if now < at - TIMER_GRAIN_S:  # the clock was corrected since
             self._wait_until(at)
@@ -426,20 +503,42 @@ class Conversation:
             session_id=self.session_id,
             marks=marks,
         )
-        reply = Reply(
+        self._begin_reply(order, command.text)
+        if not command.speculative:
+            self._release_reply()
+
+    def _begin_reply(self, order: Order, user_text: str) -> None:
+        self._last = None
+        self._reply = reply = Reply(
             order,
             providers=self._providers,
             config=self.config,
             publish=self._publish,
             sounding=self._reply_sounds,
             calls=self._calls,
-            granted=self._spending.reserve(command.turn, self._group),
+            granted=self._spending.reserve(order.turn_id, self._group),
         )
-        self._reply = reply
-        self._user_text = command.text
+        if not self._present.is_set():
+            reply.leave()
+        self._user_text = user_text
         self._reply_task = self._group.create_task(self._run_reply(reply))
-        if not command.speculative:
-            self._release_reply()
+
+    def _take_up(self, unfinished: Unfinished) -> None:
+        """Go on with a reply that was begun elsewhere. Its turn is in the history."""
+        order = Order(
+            reply_id=unfinished.reply_id,
+            turn_id=unfinished.turn_id,
+            messages=(),
+            language=unfinished.language,
+            aloud=True,
+            session_id=self.session_id,
+            marks=Marks(speech_end=self._loop.time()),
+            begun=unfinished,
+        )
+        self._machine.take_up_reply(order.reply_id, turn=order.turn_id, text=unfinished.user_text)
+        self._begin_reply(order, unfinished.user_text)
+        assert self._reply is not None
+        self._reply.go_on_elsewhere()
 
     def _release_reply(self) -> None:
         assert self._reply is not None
@@ -457,7 +556,7 @@ class Conversation:
             saying.cancel()
         if reply is not self._reply:
             return
-        self._reply = None
+        self._reply, self._last = None, reply
         if reply.released:
             self._remember(reply, heard=reply.text, interrupted=False)
             self._reply_done(reply, heard=reply.text, interrupted=False)

@@ -24,12 +24,27 @@ GAP_S = 0.3
 class AudioClock:
     """The session's time: seconds of sound received, extrapolated while none arrives. Wall time is an argument."""
 
-    def __init__(self) -> None:
-        self._received = 0.0
+    def __init__(self, *, begun_at: float = 0.0) -> None:
+        """``begun_at``: seconds of sound received before, by someone else (a session that came over)."""
+        self._received = begun_at
         self._wall: float | None = None
+        self._stopped: float | None = None
+
+    def stop(self, wall: float) -> None:
+        """Nobody is there: time stands still from ``wall`` on."""
+        if self._stopped is None:
+            self.now(wall)
+            self._stopped = wall
+
+    def go_on(self, wall: float) -> None:
+        """Somebody is there again: the time between is no gap in the sound."""
+        if self._stopped is not None and self._wall is not None:
+            self._wall += wall - self._stopped
+        self._stopped = None
 
     def receive(self, seconds: float, wall: float) -> float:
         """``seconds`` of sound arrived at ``wall``. Returns the seconds of silence missing before it."""
+        wall = self._running(wall)
         gap = 0.0
         if self._wall is not None:
             late = self.now(wall) - self._received - seconds
@@ -42,9 +57,13 @@ class AudioClock:
 
     def now(self, wall: float) -> float:
         """Seconds on the audio clock at ``wall``."""
+        wall = self._running(wall)
         if self._wall is None:
             self._wall = wall
         return self._received + max(0.0, wall - self._wall)
+
+    def _running(self, wall: float) -> float:
+        return wall if self._stopped is None else min(wall, self._stopped)
 
     def wall_of(self, at: float) -> float:
         """When the sound at ``at`` was received, on the wall clock."""
@@ -80,12 +99,21 @@ class _Sound:
 class Ear:
     """One microphone. Not safe for concurrent ``hear`` calls: one reader feeds it, in order."""
 
-    def __init__(self, *, input_rate: int, stream: VoiceStream, gate: GateConfig | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        input_rate: int,
+        stream: VoiceStream,
+        gate: GateConfig | None = None,
+        begun_at: float = 0.0,
+    ) -> None:
+        """``begun_at``: where the timeline begins, in seconds; a multiple of 32 ms."""
         self._resampler = Resampler(input_rate, SPEECH_RATE) if input_rate != SPEECH_RATE else None
         self._stream = stream
         self._gate = SpeechGate(gate)
-        self._sound = _Sound(bytearray())
-        self._judged = 0
+        self._gate.skip(begun_at)
+        self._judged = round(begun_at * SPEECH_RATE)
+        self._sound = _Sound(bytearray(), first=self._judged)
 
     @property
     def speaking(self) -> bool:

@@ -54,9 +54,10 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioStarted:
-    """Sound of the reply follows."""
+    """Sound of the reply follows, from its beginning or, after a break, from where the listener was."""
 
     reply_id: str
+    from_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

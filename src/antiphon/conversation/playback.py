@@ -29,6 +29,10 @@ class Playback:
             self._reported_ms, self._reported_at = self.sent_ms, now
         self.sent_ms += ms
 
+    def skip(self, ms: float) -> None:
+        """``ms`` were sent and heard before, by someone else."""
+        self.sent_ms = self._reported_ms = ms
+
     def report(self, ms: float, now: float) -> None:
         """The client has played ``ms``. Reports beyond what was sent, or backwards, are taken as far as they can be."""
         ms = min(max(ms, self._reported_ms if self._has_reports else 0.0), self.sent_ms)
@@ -42,10 +46,15 @@ class Playback:
         """The client goes on."""
         self._reported_at, self._held = now if self._reported_at is not None else None, False
 
+    def place(self, ms: float, now: float) -> None:
+        """The client is here, as it says after a break: further back, even, than it was thought to be."""
+        self._reported_ms = min(max(ms, 0.0), self.sent_ms)
+        self._reported_at = now if self._reported_at is not None else None
+
     def position(self, now: float) -> float:
         """Milliseconds of the reply heard by ``now``."""
         if self._reported_at is None:
-            return 0.0
+            return self._reported_ms
         elapsed = 0.0 if self._held else (now - self._reported_at) * 1_000.0
         if self._has_reports:
             elapsed = min(elapsed, TRUST_MS)

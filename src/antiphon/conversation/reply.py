@@ -7,6 +7,7 @@ stays accounted for. A speculative reply does all of this but play; ``release`` 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -18,8 +19,9 @@ from antiphon.conversation.apology import apology, farewell
 from antiphon.conversation.calls import Asking, CallLog
 from antiphon.conversation.clauses import Clause, ClauseCutter
 from antiphon.conversation.config import ConversationConfig, Providers
-from antiphon.conversation.heard import SpokenClause, heard_text
+from antiphon.conversation.heard import SpokenClause, heard_offset, heard_text
 from antiphon.conversation.latency import Marks
+from antiphon.conversation.memory import Unfinished
 from antiphon.conversation.playback import Playback
 from antiphon.conversation.speakable import speakable
 from antiphon.errors import AntiphonError, BudgetError, ProviderEmpty, ProviderError, ProviderUnavailable
@@ -53,6 +55,10 @@ PACE_GRAIN_S = 0.005
 
 RETRY_AFTER_S = 0.2
 
+UNHEARD_MS = 3_000.0
+"""Sound kept after it was sent, until it was heard for sure: one second ahead, one in which a report is trusted, and
+one to spare."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -67,6 +73,8 @@ class Order:
     """Whether the first clause may be voiced before the release."""
     session_id: str
     marks: Marks
+    begun: Unfinished | None = None
+    """It was begun elsewhere: what was written is to be said, from where it was heard; the model is not asked."""
 
 
 @dataclass(slots=True)
@@ -114,8 +122,16 @@ class Reply:
         self._voiceless = False
         """No voice could be had: what is left of the reply is text only."""
         self._released = asyncio.Event()
+        self._held = False
+        self._away = False
         self._going = asyncio.Event()
+        """Neither held nor away."""
         self._going.set()
+        self._unheard: deque[tuple[float, bytes]] = deque()
+        """(where in the reply it begins, ms, and sound that was sent and may not have been heard)."""
+        self._sent_all = False
+        self._complete = False
+        """Whether all of it was written."""
         self._held_back: list[events.Event] = []
         self._clauses: asyncio.Queue[Clause | None] = asyncio.Queue(CLAUSES_AHEAD)
         self._voices: asyncio.Queue[_Voice | None] = asyncio.Queue(VOICES_AHEAD)
@@ -139,15 +155,70 @@ class Reply:
             self._publish(event)
         self._held_back.clear()
 
+    def go_on_elsewhere(self) -> None:
+        """Let it be heard; the client was told of it when it was begun."""
+        self.order.marks.released = self._loop.time()
+        self._released.set()
+
     def hold(self) -> None:
         """Pause where the listener is."""
-        self.playback.hold(self._loop.time())
-        self._going.clear()
+        self._held = True
+        self._halt()
 
     def go_on(self) -> None:
         """Go on after ``hold``."""
-        self.playback.resume(self._loop.time())
-        self._going.set()
+        self._held = False
+        self._proceed()
+
+    def leave(self) -> None:
+        """Nobody listens any more: wait where the listener was."""
+        self._away = True
+        self._halt()
+
+    def come_back(self, heard_ms: float | None) -> None:
+        """Somebody listens again, and has heard ``heard_ms``, None when not known: what was sent and not heard is sent
+        again."""
+        self._away = False
+        if heard_ms is not None:
+            self.playback.place(heard_ms, self._loop.time())
+        self._send_again()
+        self._proceed()
+
+    def _halt(self) -> None:
+        if self._going.is_set():
+            self.playback.hold(self._loop.time())
+            self._going.clear()
+
+    def _proceed(self) -> None:
+        if not (self._held or self._away):
+            self.playback.resume(self._loop.time())
+            self._going.set()
+
+    def _send_again(self) -> None:
+        position = self.heard_ms
+        if not self._unheard or (self._sent_all and position >= self.playback.sent_ms):
+            return
+        start = max(position, self._unheard[0][0])
+        self._publish(events.AudioStarted(reply_id=self.order.reply_id, from_ms=round(start)))
+        for at, pcm in self._unheard:
+            skipped = max(0, round((start - at) * self._config.output_rate / 1_000.0)) * 2
+            if skipped < len(pcm):
+                self._publish(events.ReplyAudio(reply_id=self.order.reply_id, pcm=pcm[skipped:]))
+        if self._sent_all:
+            self._tell_sent_all()
+
+    def unfinished(self, user_text: str) -> Unfinished:
+        """How far it is, to be gone on with elsewhere."""
+        return Unfinished(
+            reply_id=self.order.reply_id,
+            turn_id=self.order.turn_id,
+            user_text=user_text,
+            text=self.text,
+            complete=self._complete and self.written,
+            heard_ms=self.heard_ms,
+            heard_upto=heard_offset(self.text, self.spoken, self.heard_ms),
+            language=self.order.language,
+        )
 
     @property
     def heard_ms(self) -> float:
@@ -175,7 +246,11 @@ class Reply:
         cutter = ClauseCutter(language=self.order.language or "en")
         try:
             await self._obtain_leave()
-            await self._write_with_retry(cutter)
+            if self.order.begun is not None:
+                await self._take_up(self.order.begun)
+            else:
+                await self._write_with_retry(cutter)
+            self._complete = True
         except BudgetError as error:
             self.error = error
             await self._say_instead(farewell(self.order.language))
@@ -192,6 +267,25 @@ class Reply:
         self._providers = grant.providers or self._providers
         for notice in grant.notices:
             self._tell(notice)
+
+    async def _take_up(self, begun: Unfinished) -> None:
+        """Go on with what was written elsewhere."""
+        self.text, upto = begun.text, begun.heard_upto
+        if begun.heard_ms:
+            self.playback.skip(begun.heard_ms)
+            self.spoken.append(
+                SpokenClause(
+                    text=self.text[:upto],
+                    start=0,
+                    end=upto,
+                    start_ms=0.0,
+                    end_ms=begun.heard_ms,
+                    total_ms=begun.heard_ms,
+                )
+            )
+        cutter = ClauseCutter(language=self.order.language or "en")
+        for clause in (*cutter.push(self.text[upto:], self._loop.time()), *cutter.flush()):
+            await self._cut(replace(clause, start=clause.start + upto, end=clause.end + upto))
 
     async def _write_with_retry(self, cutter: ClauseCutter) -> None:
         try:
@@ -352,9 +446,13 @@ class Reply:
             spoken.total_ms = spoken.end_ms - spoken.start_ms
         await self._released.wait()
         if self.playback.sent_ms:
-            total = round(self.playback.sent_ms)
-            self._publish(events.AudioDone(reply_id=self.order.reply_id, total_ms=total))
+            self._sent_all = True
+            self._tell_sent_all()
             await self._heard_out()
+
+    def _tell_sent_all(self) -> None:
+        total = round(self.playback.sent_ms)
+        self._publish(events.AudioDone(reply_id=self.order.reply_id, total_ms=total))
 
     async def _frames(self, voice: _Voice) -> AsyncGenerator[tuple[bytes, tuple[WordTime, ...]], None]:
         """The clause's sound at the session's rate, in messages, each chunk's words with its first."""
@@ -384,14 +482,17 @@ class Reply:
 
     def _send(self, pcm: bytes, ms: float, spoken: SpokenClause) -> None:
         now = self._loop.time()
-        first = not self.playback.sent_ms
+        first, start = self.order.marks.first_sound is None, self.playback.sent_ms
         if first:
             self.order.marks.first_sound = now
-            self._publish(events.AudioStarted(reply_id=self.order.reply_id))
+            self._publish(events.AudioStarted(reply_id=self.order.reply_id, from_ms=round(start)))
         if not self.spoken or self.spoken[-1] is not spoken:
             self.spoken.append(spoken)
         self.playback.send(ms, now)
         spoken.end_ms = self.playback.sent_ms
+        self._unheard.append((start, pcm))
+        while self._unheard[0][0] < self.playback.sent_ms - UNHEARD_MS:
+            self._unheard.popleft()
         self._publish(events.ReplyAudio(reply_id=self.order.reply_id, pcm=pcm))
         if first:
             self._sounding(self)

@@ -430,6 +430,37 @@ class Settings(BaseModel):
         group="Providers",
     )
 
+    # ---- what operators can see
+    metrics_networks: Networks = setting(
+        "127.0.0.0/8,::1/128",
+        "From where /metrics may be read without the operator token; everybody else needs it.",
+        group="Observability",
+    )
+    traces: str = setting(
+        "",
+        "OpenTelemetry collector to send traces to, by OTLP over HTTP (`http://127.0.0.1:4318`). Unset: no traces.",
+        pattern="^(https?://[^/].*)?$",
+        max_length=2000,
+        group="Observability",
+    )
+    trace_sample: float = setting(
+        1.0, "The share of sessions that is traced.", ge=0.0, le=1.0, group="Observability"
+    )
+    transcripts: bool = setting(
+        False,
+        "Whether the words of the last 200 turns are shown on /operator and put into traces. They stay in memory.",
+        group="Observability",
+    )
+    report_days: int = setting(
+        30,
+        "How long the figures for `antiphon report` are kept in the data folder; 0: they are not written. They hold "
+        "nothing that was said.",
+        unit="days",
+        ge=0,
+        le=3660,
+        group="Observability",
+    )
+
     # ---- scripted providers (tests, benchmarks, trying things without models)
     scripted_asr_ms: int = setting(
         300,

@@ -26,6 +26,11 @@ def unit_of(field: str) -> str:
     return str(_extra(field)["unit"])
 
 
+def shared_variables() -> dict[str, str]:
+    """Settings that are read from a variable of others too: field → its name."""
+    return {field: str(also) for field in Settings.model_fields if (also := _extra(field).get("also"))}
+
+
 def group_of(field: str) -> str:
     """The heading under which the setting is listed."""
     return str(_extra(field)["group"])
@@ -89,6 +94,10 @@ def allowed_values(field: str) -> str:
         return special[field]
     if field in ("asr", "llm", "tts"):
         return "provider:model, with commas between fallbacks"
+    if field.endswith("_base_url"):
+        return "an address with http:// or https://"
+    if SecretStr in parts:
+        return "a key"
     return "a folder" if field in ("models", "data", "recordings") else "text" + _length(info)
 
 
@@ -148,7 +157,7 @@ def _row(field: str) -> str:
     default = _default_text(field)
     cells = (
         f"`{field}`",
-        f"`{environment_name(field)}`",
+        " or ".join(f"`{name}`" for name in (environment_name(field), _extra(field).get("also")) if name),
         f"`{default}`" if default else "",
         unit_of(field),
         allowed_values(field),

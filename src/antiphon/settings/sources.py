@@ -19,6 +19,7 @@ from antiphon.settings.reference import (
     environment_name,
     is_secret,
     may_be_secret,
+    shared_variables,
     without_password,
 )
 from antiphon.settings.secret_files import with_secret_files
@@ -67,6 +68,8 @@ def load_settings(
         _from_variables("environment", environ),
         _from_variables(DOTENV_FILE, dotenv),
         _from_toml(Path(config).expanduser() if config else folder / CONFIG_FILE, required=bool(config)),
+        _from_shared("environment", environ),
+        _from_shared(DOTENV_FILE, dotenv),
     )
     for source in sources:
         _refuse_unknown(source)
@@ -93,6 +96,12 @@ def _from_variables(name: str, variables: Mapping[str, str]) -> _Source:
             values[field] = value
             spelling[field] = variable
     return _Source(name, values, spelling)
+
+
+def _from_shared(name: str, variables: Mapping[str, str]) -> _Source:
+    """The variables of others that are read when ours are set nowhere: ``OPENAI_API_KEY``."""
+    spelling = {field: variable for field, variable in shared_variables().items() if variables.get(variable)}
+    return _Source(name, {field: variables[variable] for field, variable in spelling.items()}, spelling)
 
 
 def _from_toml(path: Path, *, required: bool) -> _Source:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from antiphon.turns import events as e
 from antiphon.turns.actions import Actions
-from antiphon.turns.context import State
+from antiphon.turns.context import Reply, State
 from antiphon.turns.endpoint import NO_WORDS_WAIT_S
 from antiphon.turns.timing import (
     LONG_OVERLAP_S,
@@ -56,6 +56,21 @@ class TurnMachine(Actions):
                 return self._finish()
         self.context = before
         raise UnexpectedEvent(f"{type(event).__name__} while {self.state.value}")
+
+    def take_up(self, *, turns: int, replies: int) -> None:
+        """Go on with a session held elsewhere: so many names of turns and replies were given out there."""
+        self.context.turns, self.context.replies = turns, replies
+
+    def take_up_reply(self, reply: str, *, turn: str, text: str) -> None:
+        """A reply was under way there, and will be gone on with."""
+        assert self.state is State.QUIET, "it is taken up before anything happens"
+        self.context.reply = Reply(id=reply, turn=turn, text=text, released=True)
+        self.state = State.THINKING
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody speaks, and nobody is answered."""
+        return self.state is State.QUIET
 
     def _finish(self) -> tuple[e.Command, ...]:
         wait = self._next_tick()

@@ -1,7 +1,7 @@
 """Days in the operator's time zone, from a clock that may jump.
 
 A budget is for a day, so what day it is must not be a way to spend twice: once a day has begun, no earlier one comes
-back. A clock that is set back (a wrong clock corrected, a daylight saving of the machine's own) leaves the day as it is,
+back. A clock that is set back (a wrong clock corrected) leaves the day as it is,
 until it catches up or a whole day has really passed.
 """
 

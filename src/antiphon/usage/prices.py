@@ -77,6 +77,11 @@ class PriceBook:
         """All, the operator's first."""
         return self.own + self.shipped
 
+    @property
+    def in_use(self) -> frozenset[PriceRow]:
+        """The rows that calls were priced with."""
+        return frozenset(row for tariff in self._tariffs.values() for row in tariff.values())
+
     def price(self, call: ProviderCall, day: date) -> Priced | None:
         """What a call costs on a day; None when no row says so."""
         if call.cached:

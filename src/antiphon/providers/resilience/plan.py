@@ -1,0 +1,92 @@
+"""Whom to ask next, after what was tried. Pure but for the breakers it looks at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Generic
+
+from antiphon.errors import AntiphonError
+from antiphon.providers.resilience.link import A, Chain, Link
+from antiphon.providers.resilience.treatment import Treatment, treatment_of
+
+TRIES = 2
+"""Requests to one provider in one go. A third seldom goes better, and the turn's time is up."""
+
+SHORT_WISH_S = 0.4
+"""A provider that asks for no more than this is waited for; a longer wait is spent better elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Generic[A]):
+    """The next request."""
+
+    link: Link[A]
+    wait_s: float = 0.0
+    retry: bool = False
+    """The same provider as before."""
+
+
+@dataclass(slots=True)
+class Plan(Generic[A]):
+    """The requests of one answer."""
+
+    chain: Chain[A]
+    tried: Counter[int] = field(default_factory=Counter)
+    refused: set[int] = field(default_factory=set)
+    """Positions whose failure will not go away by asking again."""
+
+    def first(self, now: float) -> Step[A]:
+        """The preferred of those that may be asked. When all rest, the one whose rest is over soonest is asked all
+        the same: an answer is still likelier than from nobody."""
+        links = self.chain.links
+        admitted = [link for link in links if link.breaker.admits(now)]
+        link = admitted[0] if admitted else min(links, key=lambda link: link.breaker.open_until or now)
+        return self._step(link)
+
+    def after(self, link: Link[A], error: AntiphonError, now: float) -> Step[A] | None:
+        """The next request after ``link`` failed; None when there is nobody left to ask."""
+        treatment = treatment_of(error)
+        if not treatment.elsewhere:
+            return None
+        if self._again_at_once(link, treatment):
+            return self._step(link, wait_s=self._wait(treatment), retry=True)
+        if not treatment.again:
+            self.refused.add(link.position)
+        others = [other for other in self.chain.links if self._may_be_asked(other, now) and other is not link]
+        untried = [other for other in others if not self.tried[other.position]]
+        if untried or others:
+            return self._step((untried or others)[0])
+        rests = link.breaker.open_until is not None
+        if treatment.again and self.tried[link.position] < TRIES and not rests:
+            return self._step(link, wait_s=self._wait(treatment), retry=True)
+        return None
+
+    def late(self, link: Link[A], now: float) -> Step[A] | None:
+        """Whom to ask beside ``link``, which has not answered yet."""
+        others = [other for other in self.chain.links if self._may_be_asked(other, now) and other is not link]
+        untried = [other for other in others if not self.tried[other.position]]
+        if untried or others:
+            return self._step((untried or others)[0])
+        return None if link.embedded or self.tried[link.position] >= TRIES else self._step(link, retry=True)
+
+    def _again_at_once(self, link: Link[A], treatment: Treatment) -> bool:
+        """Whether the same provider is asked once more before the next is: it usually goes well, and it is the one
+        that was chosen. After its breaker has opened it is not."""
+        if self.tried[link.position] >= TRIES or link.breaker.open_until is not None:
+            return False
+        return treatment.again and not treatment.others_first and treatment.rest_s <= SHORT_WISH_S
+
+    def _may_be_asked(self, link: Link[A], now: float) -> bool:
+        return (
+            self.tried[link.position] < TRIES
+            and link.position not in self.refused
+            and link.breaker.admits(now)
+        )
+
+    def _wait(self, treatment: Treatment) -> float:
+        return max(self.chain.limits.retry_wait_s, treatment.rest_s)
+
+    def _step(self, link: Link[A], *, wait_s: float = 0.0, retry: bool = False) -> Step[A]:
+        self.tried[link.position] += 1
+        return Step(link=link, wait_s=wait_s, retry=retry)

@@ -1,0 +1,137 @@
+"""How much one address may have: conversations at once, and new connections a minute."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Protocol
+
+from antiphon.errors import RateLimitedError
+from antiphon.sessions.rates import Rate, Rates
+
+AUTO_SESSIONS = 10
+AUTO_CONNECTS_PER_MINUTE = 60
+"""Enough for a household or a small office behind one address, and for a phone that keeps losing its network."""
+
+SEAT_RETRY_S = 10.0
+"""When to try again if all places of an address are taken: somebody there has to hang up first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressLimits:
+    """What one address may have."""
+
+    sessions: int = 0
+    """At once; 0: any number."""
+    connects: Rate | None = None
+    """How often new connections; None: any number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitPolicy:
+    """The operator's choice."""
+
+    sessions: int | None = None
+    """None: ``AUTO_SESSIONS`` for public addresses, any number for this machine and private networks, where proxies
+    and bridges stand for many callers."""
+    connects_per_minute: int | None = None
+
+    def of(self, address: str) -> AddressLimits:
+        """What this address may have."""
+        public = is_public(address)
+        sessions = (AUTO_SESSIONS if public else 0) if self.sessions is None else self.sessions
+        connects = self.connects_per_minute
+        if connects is None:
+            connects = AUTO_CONNECTS_PER_MINUTE if public else 0
+        return AddressLimits(
+            sessions=sessions, connects=Rate(count=connects, per_s=60.0) if connects else None
+        )
+
+
+def is_public(address: str) -> bool:
+    """Whether it is one of the internet's. What is no address is treated as one: the stricter way."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return True
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return not (mapped or parsed).is_private and not (mapped or parsed).is_loopback
+
+
+def address_group(address: str) -> str:
+    """Whom an address stands for: itself, or of IPv6 its /64, all of which is one line's."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+    return str(parsed)
+
+
+def too_many_sessions(limit: int) -> RateLimitedError:
+    """Said to whoever is one too many."""
+    return RateLimitedError(
+        f"there are {limit} conversations from your address already; end one, or try again in a while",
+        retry_after_s=SEAT_RETRY_S,
+    )
+
+
+def too_many_connections(wait_s: float) -> RateLimitedError:
+    """Said to whoever connects too often."""
+    return RateLimitedError("too many new connections from your address; wait a little", retry_after_s=wait_s)
+
+
+class LimitStore(Protocol):
+    """Who holds how much. Names are address groups and the like; a seat is one connection's, by a name of its own."""
+
+    async def enter(self, name: str, seat: str, limits: AddressLimits) -> None:
+        """Take a seat. Raises RateLimitedError when it cannot be had. Safe to cancel: then ``leave`` it."""
+
+    async def leave(self, name: str, seat: str) -> None:
+        """Give a seat back; one that was not taken is no error."""
+
+    async def spend(self, name: str, rate: Rate) -> float:
+        """One more of what ``rate`` limits: seconds to wait, 0: go ahead."""
+
+    async def refund(self, name: str, rate: Rate) -> None:
+        """One that did not count after all."""
+
+
+class MemoryLimits:
+    """For a single server."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seats: defaultdict[str, set[str]] = defaultdict(set)
+        self._rates = Rates()
+
+    async def enter(self, name: str, seat: str, limits: AddressLimits) -> None:
+        """See LimitStore."""
+        if limits.sessions and len(self._seats.get(name, ())) >= limits.sessions:
+            raise too_many_sessions(limits.sessions)
+        if limits.connects is not None and (wait_s := await self.spend(f"connects:{name}", limits.connects)):
+            raise too_many_connections(wait_s)
+        self._seats[name].add(seat)
+
+    async def leave(self, name: str, seat: str) -> None:
+        """See LimitStore."""
+        seats = self._seats.get(name)
+        if seats is None:
+            return
+        seats.discard(seat)
+        if not seats:
+            del self._seats[name]
+
+    async def spend(self, name: str, rate: Rate) -> float:
+        """See LimitStore."""
+        return self._rates.spend(name, rate, now=self._now())
+
+    async def refund(self, name: str, rate: Rate) -> None:
+        """See LimitStore."""
+        self._rates.refund(name, rate)

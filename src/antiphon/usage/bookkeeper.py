@@ -1,0 +1,342 @@
+"""The listener that keeps the ledger: prices each provider call when it ends, counts it at once, writes it soon.
+
+The event loop never waits for the ledger. Entries queue up for ``GATHER_S`` and are written in one commit; when that
+fails they stay in memory, the operator is told, and it is tried again. What a kill -9 can take is what ended within
+that time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import count
+
+import structlog
+
+from antiphon.conversation.events import Event, ProviderCall, ReplyDone
+from antiphon.conversation.listening import SessionFacts
+from antiphon.errors import StoreUnavailable
+from antiphon.usage.alerts import Alert, ledger_alert, threshold_alert, unpriced_alert
+from antiphon.usage.books import Batch, Books, Line, Written
+from antiphon.usage.budgets import Limits, Past, Tally
+from antiphon.usage.calendar import Calendar
+from antiphon.usage.entry import Entry, day_account, entry_of
+from antiphon.usage.prices import PriceBook
+from antiphon.usage.totals import Totals
+
+GATHER_S = 0.02
+"""How long entries are gathered for one commit: 50 commits a second at most, whatever the load, and no turn waits for
+one."""
+
+BATCH = 500
+"""Entries in one commit: some milliseconds."""
+
+KEPT = 20_000
+"""Entries and releases kept while the ledger cannot be written: 10 MB, more than half an hour of 50 busy sessions. The
+oldest are given up then; budgets go on counting them."""
+
+RETRY_S = (0.25, 0.5, 1.0, 2.0, 5.0)
+"""Between attempts to write; the last one again and again."""
+
+REFRESH_S = 5.0
+"""How often reservations are renewed, and what others spent is looked up, where the ledger is shared."""
+
+NAMES_KEPT = 256
+"""Models without a price, and lines of totals, that are told apart: names come from vendors."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Released:
+    """A turn is over: let go of what was set aside for it, after its entries."""
+
+    id: str
+
+
+class Bookkeeper:
+    """A ``Listener``. ``run`` writes, until ``stop``."""
+
+    def __init__(
+        self,
+        *,
+        books: Books,
+        prices: PriceBook,
+        calendar: Calendar,
+        limits: Limits | None = None,
+        past: Past = "warn",
+        alert: Callable[[Alert], None] = lambda _: None,
+        retention_days: int = 0,
+    ) -> None:
+        self.books = books
+        self.prices = prices
+        self.calendar = calendar
+        self.limits = limits or Limits()
+        self.past: Past = past
+        self.tally = Tally()
+        self.unpriced: dict[str, int] = {}
+        """``provider:model`` → calls without a price."""
+        self.degraded: set[str] = set()
+        """Accounts that go on with cheaper models."""
+        self.lost = 0
+        self._alert = alert
+        self._retention_days = retention_days
+        self._callers: dict[str, str] = {}
+        self._queue: deque[Entry | _Released] = deque()
+        self._writing: Batch | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(8),) for number in count(1))
+        self._lines: dict[tuple[str, str, str], Line] = {}
+        self._discarded = 0
+        self._turn_cost: dict[str, int] = {}
+        self.dearest_turn = 0.0
+        """Micro-dollars of the dearest turn of late: what a reservation has to cover."""
+
+    # ---- Listener -----------------------------------------------------------------------------------------
+
+    def opened(self, session: SessionFacts) -> None:
+        """Whom to bill."""
+        self._callers[session.session_id] = session.caller_key
+
+    def told(self, session_id: str, event: Event) -> None:
+        """Book calls as they end."""
+        match event:
+            case ProviderCall():
+                self._book(session_id, event)
+            case ReplyDone():
+                self._discarded += sum(self.cost(call) or 0 for call in event.calls if call.discarded)
+            case _:
+                pass
+
+    def closed(self, session_id: str, reason: str) -> None:
+        """Calls that end later are told before this."""
+        self._callers.pop(session_id, None)
+        self._turn_cost.pop(session_id, None)
+
+    def refused(self, reason: str) -> None:
+        """Costs nothing."""
+
+    # ---- prices -------------------------------------------------------------------------------------------
+
+    def cost(self, call: ProviderCall) -> int | None:
+        """Micro-dollars; None when no price is known."""
+        priced = self.prices.price(call, self.calendar.today())
+        return None if priced is None else priced.micros
+
+    def caller_of(self, session_id: str) -> str:
+        """Name of the API key or user a session is billed to."""
+        return self._callers.get(session_id, "")
+
+    def _book(self, session_id: str, call: ProviderCall) -> None:
+        today = self.calendar.today()
+        priced = self.prices.price(call, today)
+        entry = entry_of(
+            call,
+            priced,
+            id=next(self._ids),
+            at_ms=self.calendar.now_ms(),
+            day=today.isoformat(),
+            session=session_id,
+            caller=self.caller_of(session_id),
+        )
+        if priced is None:
+            self._note_unpriced(f"{entry.provider}:{entry.model}")
+        self._add_line(entry)
+        for account in entry.accounts:
+            self.tally.expect(account, entry.micros or 0)
+        self._turn_cost[session_id] = self._turn_cost.get(session_id, 0) + (entry.micros or 0)
+        self._put(entry)
+
+    def _note_unpriced(self, name: str) -> None:
+        if name not in self.unpriced and len(self.unpriced) >= NAMES_KEPT:
+            name = "others"
+        first = name not in self.unpriced
+        self.unpriced[name] = self.unpriced.get(name, 0) + 1
+        if first:
+            self._alert(unpriced_alert(name))
+
+    def _add_line(self, entry: Entry) -> None:
+        key = entry.kind, entry.provider, entry.model
+        if key not in self._lines and len(self._lines) >= NAMES_KEPT:
+            key = entry.kind, entry.provider, "others"
+        line = self._lines.get(key) or Line(kind=key[0], provider=key[1], model=key[2])
+        self._lines[key] = added(line, entry)
+
+    # ---- turns --------------------------------------------------------------------------------------------
+
+    def released(self, id: str, session_id: str) -> None:
+        """A turn is over, and what it cost is known."""
+        cost = self._turn_cost.pop(session_id, 0)
+        # Forgotten slowly: a turn that was dear once will not be the last.
+        self.dearest_turn = max(float(cost), self.dearest_turn * 0.995)
+        if id in self.tally.asks:
+            self._put(_Released(id))
+
+    # ---- writing ------------------------------------------------------------------------------------------
+
+    def _put(self, item: Entry | _Released) -> None:
+        self._queue.append(item)
+        if len(self._queue) > KEPT:
+            self._give_up(self._queue.popleft())
+        self._wake.set()
+
+    def _give_up(self, item: Entry | _Released) -> None:
+        match item:
+            case Entry():
+                self.lost += 1
+                if self.lost == 1:
+                    self._alert(
+                        ledger_alert("the ledger could not be written for so long that entries are lost")
+                    )
+            case _Released():
+                self.tally.release(item.id)
+
+    async def load(self) -> None:
+        """What was spent before this start. A ledger that cannot be read is no reason not to serve."""
+        try:
+            latest = await self.books.latest_day()
+            if latest is not None:
+                self.calendar.not_before(latest)
+            self.tally.booked.update(await self.books.spent(self.calendar.today()))
+            await self._prune()
+        except StoreUnavailable as error:
+            self._alert(ledger_alert(error.message))
+
+    async def run(self) -> None:
+        """Write until ``stop``, then what is left. Safe to cancel: what is left is lost then."""
+        async with asyncio.TaskGroup() as tasks:
+            refreshing = tasks.create_task(self._refresh())
+            attempt = 0
+            while not (self._stopping and self._writing is None and not self._queue):
+                await self._gather()
+                if await self._write():
+                    attempt = 0
+                elif self._stopping and attempt >= len(RETRY_S):
+                    log.error("ledger not written", entries=self._unwritten)
+                    break
+                else:
+                    await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                    attempt += 1
+            refreshing.cancel()
+
+    def stop(self) -> None:
+        """No more calls come: ``run`` writes the rest and returns."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _gather(self) -> None:
+        if self._writing is None and not self._queue:
+            self._wake.clear()
+            await self._wake.wait()
+        if not self._stopping and len(self._queue) < BATCH:
+            await asyncio.sleep(GATHER_S)
+
+    async def _write(self) -> bool:
+        """One batch; False when it could not be written. The same batch is tried again then: it may have been."""
+        if self._writing is None:
+            self._writing = self._next_batch()
+        batch = self._writing
+        if not batch.entries and not batch.released:
+            self._writing = None
+            return True
+        try:
+            written = await self.books.append(batch)
+        except StoreUnavailable as error:
+            self._alert(ledger_alert(error.message))
+            return False
+        self._writing = None
+        self._written(batch, written)
+        return True
+
+    def _next_batch(self) -> Batch:
+        taken = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        entries = tuple(item for item in taken if isinstance(item, Entry))
+        limits: dict[str, int] = {}
+        for entry in entries if self.limits else ():
+            limits |= self.limits.of(day=entry.day, session=entry.session, caller=entry.caller)
+        released = tuple(item.id for item in taken if isinstance(item, _Released))
+        return Batch(id=next(self._ids), entries=entries, released=released, limits=limits)
+
+    def _written(self, batch: Batch, written: Written) -> None:
+        costs: dict[str, int] = {}
+        for entry in batch.entries:
+            for account in entry.accounts:
+                costs[account] = costs.get(account, 0) + (entry.micros or 0)
+        for account, micros in costs.items():
+            self.tally.book(account, micros, written.spent.get(account, micros))
+        for id in batch.released:
+            self.tally.release(id)
+        for crossed in written.crossed:
+            self._alert(threshold_alert(crossed, past=self.past))
+
+    async def _refresh(self) -> None:
+        day = self.calendar.today()
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            today = self.calendar.today()
+            try:
+                if self.books.shared:
+                    await self.books.renew(tuple(self.tally.asks))
+                    self.tally.booked.update(await self.books.spent(today))
+                if today != day or len(self.tally.booked) > 8_192:
+                    day = today
+                    self.tally.forget(today.isoformat())
+                    self.degraded &= {name for name in self.degraded if today.isoformat() in name}
+                    await self._prune()
+            except StoreUnavailable as error:
+                self._alert(ledger_alert(error.message))
+
+    async def _prune(self) -> None:
+        if self._retention_days:
+            before = self.calendar.today() - timedelta(days=self._retention_days)
+            log.info("ledger pruned", before=str(before), entries=await self.books.prune(before))
+
+    # ---- what it looks like -------------------------------------------------------------------------------
+
+    @property
+    def _unwritten(self) -> int:
+        waiting = sum(isinstance(item, Entry) for item in self._queue)
+        return waiting + (len(self._writing.entries) if self._writing else 0)
+
+    def totals(self) -> Totals:
+        """This moment, for whoever shows it."""
+        today = self.calendar.today()
+        account = day_account(today.isoformat())
+        return Totals(
+            day=today.isoformat(),
+            spent=self.tally.spent(account),
+            limit=self.limits.day,
+            held=self.tally.held.get(account, 0),
+            past=self.past,
+            degraded=account in self.degraded,
+            lines=tuple(self._lines.values()),
+            discarded=self._discarded,
+            unpriced=dict(self.unpriced),
+            unwritten=self._unwritten,
+            lost=self.lost,
+            stale_prices=len(self.prices.stale(today, self.prices.in_use)),
+        )
+
+
+def added(line: Line, entry: Entry) -> Line:
+    """A sum with one more entry."""
+    micros = entry.micros or 0
+    return replace(
+        line,
+        calls=line.calls + 1,
+        failed=line.failed + (entry.outcome not in ("ok", "cancelled")),
+        audio_ms=line.audio_ms + entry.audio_ms,
+        input_tokens=line.input_tokens + entry.input_tokens,
+        cached_tokens=line.cached_tokens + entry.cached_tokens,
+        output_tokens=line.output_tokens + entry.output_tokens,
+        characters=line.characters + entry.characters,
+        micros=line.micros + micros,
+        unpriced=line.unpriced + (entry.micros is None),
+        speculative_micros=line.speculative_micros + micros * entry.speculative,
+        cancelled_micros=line.cancelled_micros + micros * entry.cancelled,
+    )

@@ -1,0 +1,260 @@
+"""The ledger of one server: an SQLite file, written by one thread.
+
+WAL, and every commit is synced: what ``append`` has returned from survives a power cut. Several servers on one machine
+may write to the same file; what each has set aside for turns under way only it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from antiphon.errors import StoreUnavailable
+from antiphon.usage.books import GROUPS, THRESHOLDS, Ask, Batch, Crossed, Line, Written
+from antiphon.usage.entry import COLUMNS, Entry, of_row, to_row
+
+FILE = "ledger.sqlite3"
+
+VERSION = 1
+"""``user_version`` of the file's layout."""
+
+BUSY_S = 5.0
+"""How long another process's commit is waited for; one takes milliseconds, a backup of a large file a second."""
+
+PAGE = 2_000
+"""Entries read at a time: about a megabyte."""
+
+TYPES = {"id": "TEXT PRIMARY KEY", "micros": "INTEGER"}
+TEXTS = frozenset(
+    {"day", "session", "turn", "reply", "caller", "kind", "provider", "model", "transport", "outcome"}
+)
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS calls ({
+    ", ".join(
+        f"{name} {TYPES.get(name) or ('TEXT' if name in TEXTS else 'INTEGER') + ' NOT NULL'}"
+        for name in COLUMNS
+    )
+});
+CREATE INDEX IF NOT EXISTS calls_day ON calls (day);
+CREATE TABLE IF NOT EXISTS spent (account TEXT PRIMARY KEY, micros INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crossings (name TEXT PRIMARY KEY, batch TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+
+INSERT = f"INSERT OR IGNORE INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+ADD = "INSERT INTO spent VALUES (?, ?) ON CONFLICT DO UPDATE SET micros = micros + excluded.micros"
+CROSS = "INSERT OR IGNORE INTO crossings VALUES (?, ?)"
+
+LINES = """
+SELECT kind, provider, model, COUNT(*), SUM(outcome NOT IN ('ok', 'cancelled')), SUM(audio_ms), SUM(input_tokens),
+       SUM(cached_tokens), SUM(output_tokens), SUM(characters), SUM(COALESCE(micros, 0)), SUM(micros IS NULL),
+       SUM(CASE WHEN speculative THEN COALESCE(micros, 0) ELSE 0 END),
+       SUM(CASE WHEN cancelled THEN COALESCE(micros, 0) ELSE 0 END)
+FROM calls WHERE day BETWEEN ? AND ? GROUP BY kind, provider, model ORDER BY kind, provider, model
+"""
+
+T = TypeVar("T")
+
+
+class SqliteBooks:
+    """The file is opened when it is first needed, and again after an error: a disk that was full may have room."""
+
+    shared = False
+
+    def __init__(self, folder: Path, *, max_pages: int = 0) -> None:
+        """``max_pages`` limits the file's size, 0: not at all."""
+        self.path = folder / FILE
+        self._max_pages = max_pages
+        self._connection: sqlite3.Connection | None = None
+        # One thread: SQLite writes one at a time anyway, and in order.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+
+    async def append(self, batch: Batch) -> Written:
+        return await self._run(lambda connection: _append(connection, batch))
+
+    async def reserve(self, ask: Ask) -> str:
+        """Set aside in memory: nothing to do here."""
+        return ""
+
+    async def renew(self, ids: Sequence[str]) -> None:
+        """Nothing to do here either."""
+
+    async def spent(self, day: date) -> Mapping[str, int]:
+        names = f"day {day}", f"key {day} ", f"key {day} \U0010ffff"
+        query = "SELECT account, micros FROM spent WHERE account = ? OR account BETWEEN ? AND ?"
+        return dict(await self._run(lambda connection: connection.execute(query, names).fetchall()))
+
+    async def held(self, day: date) -> int:
+        return 0
+
+    async def latest_day(self) -> date | None:
+        (found,) = await self._run(
+            lambda connection: connection.execute("SELECT MAX(day) FROM calls").fetchone()
+        )
+        return None if found is None else date.fromisoformat(found)
+
+    async def lines(self, first: date, last: date) -> tuple[Line, ...]:
+        days = first.isoformat(), last.isoformat()
+        rows = await self._run(lambda connection: connection.execute(LINES, days).fetchall())
+        return tuple(_line(row) for row in rows)
+
+    async def by(self, group: str, first: date, last: date) -> Mapping[str, int]:
+        if group not in GROUPS:
+            raise ValueError(f"there is no group {group!r}")
+        days = first.isoformat(), last.isoformat()
+        query = f"SELECT {group}, SUM(COALESCE(micros, 0)) FROM calls WHERE day BETWEEN ? AND ? GROUP BY 1 ORDER BY 1"
+        return dict(await self._run(lambda connection: connection.execute(query, days).fetchall()))
+
+    async def entries(self, first: date, last: date) -> AsyncIterator[Entry]:
+        query = f"""SELECT rowid, {", ".join(COLUMNS)} FROM calls
+                    WHERE day BETWEEN ? AND ? AND (day, rowid) > (?, ?) ORDER BY day, rowid LIMIT ?"""
+        after: tuple[str, int] = ("", 0)
+        while True:
+            wanted = first.isoformat(), last.isoformat(), *after, PAGE
+            rows = await self._run(partial(_fetch, query, wanted))
+            for row in rows:
+                entry = of_row(row[1:])
+                after = entry.day, row[0]
+                yield entry
+            if len(rows) < PAGE:
+                return
+
+    async def prune(self, before: date) -> int:
+        return await self._run(lambda connection: _prune(connection, before.isoformat()))
+
+    async def backup(self, path: Path) -> None:
+        """A copy in one file, whole, while the server runs; an error where there is a file already."""
+        await self._run(lambda connection: connection.execute("VACUUM INTO ?", (str(path),)))
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._thread.submit(self._disconnect).result()
+        self._thread.shutdown()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """In the writer's thread. A cancel does not stop what has begun."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = self._open()
+            return work(self._connection)
+        except (sqlite3.Error, OSError) as error:
+            if not isinstance(error, sqlite3.IntegrityError):
+                self._disconnect()
+            raise StoreUnavailable(_describe(error, self.path)) from error
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            if self._max_pages:
+                connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise sqlite3.DatabaseError("a newer version of Antiphon wrote it")
+            if version < VERSION:
+                connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _fetch(query: str, values: Sequence[object], connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    return connection.execute(query, values).fetchall()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _append(connection: sqlite3.Connection, batch: Batch) -> Written:
+    with _transaction(connection):
+        touched: dict[str, int] = {}
+        for entry in batch.entries:
+            new = connection.execute(INSERT, to_row(entry)).rowcount == 1
+            for account in entry.accounts:
+                touched[account] = touched.get(account, 0) + ((entry.micros or 0) if new else 0)
+        connection.executemany(ADD, touched.items())
+        spent = {account: _spent(connection, account) for account in touched}
+        return Written(spent=spent, crossed=tuple(_crossed(connection, batch, spent)))
+
+
+def _spent(connection: sqlite3.Connection, account: str) -> int:
+    (micros,) = connection.execute("SELECT micros FROM spent WHERE account = ?", (account,)).fetchone()
+    return int(micros)
+
+
+def _crossed(connection: sqlite3.Connection, batch: Batch, spent: Mapping[str, int]) -> Iterator[Crossed]:
+    """Thresholds reached for the first time. A batch that is written again is told again what it had crossed."""
+    for account, total in spent.items():
+        limit = batch.limits.get(account, 0)
+        for threshold in THRESHOLDS:
+            if not limit or total * 100 < limit * threshold:
+                continue
+            name = f"{account} {threshold} {limit}"
+            connection.execute(CROSS, (name, batch.id))
+            (first,) = connection.execute("SELECT batch FROM crossings WHERE name = ?", (name,)).fetchone()
+            if first == batch.id:
+                yield Crossed(account=account, threshold=threshold, spent=total, limit=limit)
+
+
+def _prune(connection: sqlite3.Connection, before: str) -> int:
+    """Entries, the counts of those days, and of sessions that have no entry left."""
+    with _transaction(connection):
+        deleted = connection.execute("DELETE FROM calls WHERE day < ?", (before,)).rowcount
+        for table, name in (("spent", "account"), ("crossings", "name")):
+            old = f"({name} LIKE 'day %' OR {name} LIKE 'key %') AND substr({name}, 5, 10) < ?"
+            connection.execute(f"DELETE FROM {table} WHERE {old}", (before,))
+        connection.execute(
+            "DELETE FROM spent WHERE account LIKE 'session %' "
+            "AND substr(account, 9) NOT IN (SELECT DISTINCT session FROM calls)"
+        )
+        connection.execute(
+            "DELETE FROM crossings WHERE name LIKE 'session %' AND NOT EXISTS "
+            "(SELECT 1 FROM spent WHERE crossings.name LIKE spent.account || ' %' AND spent.account LIKE 'session %')"
+        )
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return int(deleted)
+
+
+def _line(row: Sequence[Any]) -> Line:
+    names = ("kind", "provider", "model", "calls", "failed", "audio_ms", "input_tokens", "cached_tokens",
+             "output_tokens", "characters", "micros", "unpriced", "speculative_micros", "cancelled_micros")  # fmt: skip
+    return Line(**dict(zip(names, row, strict=True)))
+
+
+def _describe(error: Exception, path: Path) -> str:
+    """What is wrong with the file, and what to do."""
+    why = getattr(error, "strerror", None) or str(error)
+    hint = (
+        "free some room"
+        if "full" in why.lower() or "space" in why.lower()
+        else "check the folder in ANTIPHON_DATA"
+    )
+    return f"The ledger {path} cannot be used: {why}; {hint}"

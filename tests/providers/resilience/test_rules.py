@@ -1,0 +1,252 @@
+"""What is done about which failure, when a provider is left alone, how long one is waited for, who is next."""
+
+from __future__ import annotations
+
+import pytest
+
+from antiphon.errors import AntiphonError, ModelError, ProviderEmpty, ProviderRejected, ProviderUnavailable
+from antiphon.providers.resilience.breaker import PROBE_LOST_S, Breaker
+from antiphon.providers.resilience.limits import BreakerRules, Limits, Usual, late_after
+from antiphon.providers.resilience.link import Chain
+from antiphon.providers.resilience.plan import Plan
+from antiphon.providers.resilience.treatment import TREATMENTS, Treatment, cause_of, treatment_of
+from antiphon.providers.scripted import ScriptedLanguageModel
+
+PASSING = Treatment(again=True)
+
+
+def failure(cause: str, retry_after_s: float | None = None) -> AntiphonError:
+    if TREATMENTS[cause].again or retry_after_s is not None:
+        return ProviderUnavailable("it failed", provider="x:y", cause=cause, retry_after_s=retry_after_s)
+    return ProviderRejected("it said no", provider="x:y", cause=cause)
+
+
+# ---- treatment --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cause", "again", "counts", "rests", "elsewhere"),
+    [
+        ("bad_key", False, True, True, True),
+        ("quota", False, True, True, True),
+        ("rate_limit", False, True, True, True),
+        ("invalid_request", False, False, False, True),
+        ("unknown_model", False, True, True, True),
+        ("unknown_voice", False, False, False, True),
+        ("filtered", False, False, False, False),
+        ("overloaded", True, True, False, True),
+        ("timeout", True, True, False, True),
+        ("unreachable", True, True, False, True),
+        ("tls", False, True, False, True),
+        ("cut", True, True, False, True),
+        ("malformed", True, True, False, True),
+        ("empty", True, True, False, True),
+        ("not_an_api", False, True, True, True),
+        ("wrong_rate", False, True, True, True),
+    ],
+)
+def test_every_cause_has_its_treatment(
+    cause: str, again: bool, counts: bool, rests: bool, elsewhere: bool
+) -> None:
+    treatment = treatment_of(failure(cause))
+    assert (treatment.again, treatment.counts, treatment.rest_s > 0, treatment.elsewhere) == (
+        again,
+        counts,
+        rests,
+        elsewhere,
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ProviderUnavailable("", provider="p"), "unavailable"),
+        (ProviderRejected("", provider="p"), "rejected"),
+        (ProviderEmpty("", provider="p"), "empty"),
+        (ModelError("", model_id="m"), "model"),
+        (ProviderUnavailable("", provider="p", cause="cut"), "cut"),
+        (ProviderUnavailable("", provider="p", cause="new_to_us"), "new_to_us"),
+    ],
+)
+def test_errors_without_a_cause_go_by_their_kind(error: AntiphonError, cause: str) -> None:
+    assert cause_of(error) == cause
+    assert treatment_of(error).again == (error.retryable and cause != "model")
+
+
+def test_a_providers_wish_to_be_left_alone_is_followed_within_reason() -> None:
+    assert treatment_of(failure("rate_limit", 7.0)).rest_s == 7.0
+    assert treatment_of(failure("rate_limit", 3600.0)).rest_s == 60.0
+    assert treatment_of(failure("rate_limit")).rest_s == 2.0
+    assert treatment_of(failure("overloaded", 1.5)).rest_s == 1.5
+
+
+# ---- breaker ----------------------------------------------------------------------------------------------
+
+
+def broken(breaker: Breaker, now: float) -> int:
+    """Failures until it opens."""
+    for number in range(1, 100):
+        if breaker.failed(now, PASSING):
+            return number
+    raise AssertionError("it never opened")
+
+
+def test_a_breaker_opens_within_five_failures_and_probes_after_its_rest() -> None:
+    breaker = Breaker(BreakerRules())
+    assert broken(breaker, 10.0) <= 5
+    assert breaker.state(10.1) == "open"
+    assert not breaker.admits(13.9)
+    assert breaker.state(14.0) == "half_open"
+    assert breaker.admits(14.0)
+
+
+def test_one_probe_at_a_time() -> None:
+    breaker = Breaker(BreakerRules())
+    broken(breaker, 0.0)
+    breaker.begin(5.0)
+    assert not breaker.admits(5.1)
+    breaker.given_up()
+    assert breaker.admits(5.2)
+    breaker.begin(5.2)
+    assert breaker.admits(5.2 + PROBE_LOST_S)
+
+
+def test_a_probe_decides() -> None:
+    breaker = Breaker(BreakerRules())
+    broken(breaker, 0.0)
+    breaker.begin(5.0)
+    assert breaker.failed(5.5, PASSING)
+    assert not breaker.admits(6.0)
+    breaker.begin(10.0)
+    breaker.succeeded()
+    assert breaker.state(10.0) == "closed"
+    assert not breaker.failed(11.0, PASSING), "it counts from none again"
+
+
+def test_successes_between_keep_it_closed() -> None:
+    breaker = Breaker(BreakerRules(failures=2))
+    for at in range(10):
+        assert not breaker.failed(at, PASSING)
+        breaker.succeeded()
+
+
+def test_a_wrong_key_opens_it_at_once_and_for_longer() -> None:
+    breaker = Breaker(BreakerRules())
+    assert breaker.failed(0.0, treatment_of(failure("bad_key")))
+    assert breaker.state(59.0) == "open"
+    assert not breaker.failed(1.0, PASSING), "what failed after it changes nothing"
+    assert breaker.state(59.0) == "open"
+
+
+def test_our_own_mistakes_do_not_count() -> None:
+    breaker = Breaker(BreakerRules(failures=1))
+    assert not breaker.failed(0.0, treatment_of(failure("invalid_request")))
+    assert breaker.state(0.0) == "closed"
+
+
+# ---- patience ---------------------------------------------------------------------------------------------
+
+
+def usually(seconds: float, times: int = 20) -> Usual:
+    usual = Usual()
+    for _ in range(times):
+        usual.add(seconds)
+    return usual
+
+
+def test_what_is_late_goes_by_what_is_usual_within_limits() -> None:
+    limits = Limits(late_s=1.5, soonest_late_s=0.6, alone_s=8.0)
+    assert late_after(limits, Usual(), alone=False) == 1.5
+    assert late_after(limits, usually(0.3), alone=False) == pytest.approx(0.9)
+    assert late_after(limits, usually(0.05), alone=False) == 0.6
+    assert late_after(limits, usually(2.0), alone=False) == 1.5
+    assert late_after(limits, Usual(), alone=True) == 8.0
+    assert late_after(limits, usually(0.3), alone=True) == 2.5
+    assert late_after(limits, usually(1.0), alone=True) == 5.0
+
+
+def test_an_embedded_last_resort_is_never_late() -> None:
+    vendor, embedded = ScriptedLanguageModel(), ScriptedLanguageModel(provider="local")
+    chain = Chain([vendor, embedded], kind="llm")
+    assert chain.late_after(chain.links[0], 0.0) == chain.limits.late_s
+    assert chain.late_after(chain.links[1], 0.0) is None
+    only = Chain([embedded], kind="llm")
+    assert only.late_after(only.links[0], 0.0) is None
+
+
+# ---- who is next ------------------------------------------------------------------------------------------
+
+
+def plan(size: int) -> Plan[ScriptedLanguageModel]:
+    return Plan(Chain([ScriptedLanguageModel() for _ in range(size)], kind="llm"))
+
+
+def test_what_may_pass_is_tried_again_and_then_elsewhere() -> None:
+    it = plan(2)
+    first, second = it.chain.links
+    assert it.first(0.0).link is first
+    again = it.after(first, failure("cut"), 0.0)
+    assert again is not None
+    assert (again.link, again.retry, again.wait_s) == (first, True, it.chain.limits.retry_wait_s)
+    for expected in (second, second, None):
+        step = it.after(again.link, failure("cut"), 0.0)
+        assert (None if step is None else step.link) is expected
+        again = step or again
+
+
+@pytest.mark.parametrize("cause", ["bad_key", "quota", "invalid_request", "unknown_model", "timeout"])
+def test_what_does_not_pass_quickly_goes_elsewhere_at_once(cause: str) -> None:
+    it = plan(2)
+    first, second = it.chain.links
+    it.first(0.0)
+    step = it.after(first, failure(cause), 0.0)
+    assert step is not None
+    assert step.link is second
+
+
+def test_a_refusal_is_not_repeated_and_a_filter_not_evaded() -> None:
+    alone = plan(1)
+    alone.first(0.0)
+    assert alone.after(alone.chain.preferred, failure("bad_key"), 0.0) is None
+    two = plan(2)
+    two.first(0.0)
+    assert two.after(two.chain.preferred, failure("filtered"), 0.0) is None
+
+
+def test_a_short_wish_is_waited_for_and_a_long_one_is_not() -> None:
+    it = plan(2)
+    first, second = it.chain.links
+    it.first(0.0)
+    soon = it.after(first, failure("overloaded", 0.3), 0.0)
+    assert soon is not None
+    assert (soon.link, soon.wait_s) == (first, 0.3)
+    it = plan(2)
+    first, second = it.chain.links
+    it.first(0.0)
+    later = it.after(first, failure("overloaded", 5.0), 0.0)
+    assert later is not None
+    assert later.link is second
+
+
+def test_a_provider_that_rests_is_passed_over_and_when_all_rest_one_is_asked_once() -> None:
+    it = plan(2)
+    first, second = it.chain.links
+    first.failed(0.0, failure("bad_key"))
+    assert it.first(1.0).link is second
+    second.failed(1.0, failure("rate_limit", 5.0))
+    it = Plan(it.chain)
+    assert it.first(2.0).link is second, "its rest is over soonest"
+    assert it.after(second, failure("cut"), 2.0) is None
+
+
+def test_beside_a_late_one_the_next_is_asked_and_alone_the_same() -> None:
+    it = plan(2)
+    it.first(0.0)
+    step = it.late(it.chain.links[0], 1.0)
+    assert step is not None
+    assert step.link is it.chain.links[1]
+    alone = plan(1)
+    alone.first(0.0)
+    step = alone.late(alone.chain.preferred, 1.0)
+    assert step is not None
+    assert step.retry

@@ -1,0 +1,140 @@
+"""What one address may have, in this process and across replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.valkey_server import ValkeyServer
+
+from antiphon.errors import RateLimitedError
+from antiphon.sessions.address_limits import (
+    AddressLimits,
+    LimitPolicy,
+    LimitStore,
+    MemoryLimits,
+    address_group,
+    is_public,
+)
+from antiphon.sessions.rates import Rate
+from antiphon.sessions.valkey_limits import ValkeyLimits
+from antiphon.store.valkey import open_valkey
+
+TWO = AddressLimits(sessions=2)
+
+
+@asynccontextmanager
+async def shared_limits(server: ValkeyServer) -> AsyncIterator[ValkeyLimits]:
+    """One replica's."""
+    async with open_valkey(server.url) as valkey:
+        yield ValkeyLimits(valkey)
+
+
+async def check_seats(one: LimitStore, other: LimitStore) -> None:
+    """Two replicas (or one, twice)."""
+    await one.enter("a", "s1", TWO)
+    await other.enter("a", "s2", TWO)
+    with pytest.raises(RateLimitedError) as refused:
+        await other.enter("a", "s3", TWO)
+    assert refused.value.retry_after_s
+    await one.enter("b", "s4", TWO)
+    await one.leave("a", "s1")
+    await one.leave("a", "s1")
+    await other.enter("a", "s3", TWO)
+
+
+async def check_rates(one: LimitStore, other: LimitStore) -> None:
+    limits = AddressLimits(connects=Rate(count=2, per_s=600.0))
+    await one.enter("c", "s1", limits)
+    await other.enter("c", "s2", limits)
+    with pytest.raises(RateLimitedError) as refused:
+        await one.enter("c", "s3", limits)
+    assert refused.value.retry_after_s == pytest.approx(300.0, abs=30)
+    rate = Rate(count=1, per_s=600.0)
+    assert await one.spend("password:d", rate) == 0.0
+    assert await one.spend("password:d", rate) > 500.0
+    await one.refund("password:d", rate)
+    assert await one.spend("password:d", rate) == 0.0
+
+
+async def test_seats_and_rates_in_this_process() -> None:
+    limits = MemoryLimits()
+    await check_seats(limits, limits)
+    await check_rates(limits, limits)
+
+
+@pytest.mark.real_time
+async def test_seats_and_rates_across_replicas(valkey: ValkeyServer) -> None:
+    async with shared_limits(valkey) as one, shared_limits(valkey) as other:
+        await check_seats(one, other)
+    async with shared_limits(valkey) as one:
+        await check_rates(one, one)
+
+
+@pytest.mark.real_time
+async def test_of_many_at_once_only_so_many_get_a_seat(valkey: ValkeyServer) -> None:
+    async with shared_limits(valkey) as one, shared_limits(valkey) as other:
+        tries = [
+            (one if number % 2 else other).enter("a", f"s{number}", AddressLimits(sessions=5))
+            for number in range(40)
+        ]
+        results = await asyncio.gather(*tries, return_exceptions=True)
+    assert results.count(None) == 5
+
+
+@pytest.mark.real_time
+async def test_a_seat_is_a_lease_that_is_renewed(valkey: ValkeyServer) -> None:
+    async with shared_limits(valkey) as limits:
+        await limits.enter("a", "s1", TWO)
+        valkey.ask("PEXPIRE", "antiphon:seats:a", "5000")
+        await limits.renew()
+        assert int(valkey.ask("PTTL", "antiphon:seats:a")[1:]) > 5000
+        await limits.leave("a", "s1")
+        assert valkey.ask("EXISTS", "antiphon:seats:a") == ":0"
+
+
+@pytest.mark.real_time
+async def test_without_the_store_each_replica_limits_by_itself(valkey: ValkeyServer) -> None:
+    async with shared_limits(valkey) as limits:
+        await limits.enter("a", "s1", TWO)
+        valkey.kill()
+        await limits.enter("a", "s2", TWO)
+        with pytest.raises(RateLimitedError):
+            await limits.enter("a", "s3", TWO)
+        await limits.renew()
+        await limits.leave("a", "s1")
+        assert await limits.spend("x", Rate(count=1, per_s=60.0)) == 0.0
+        assert await limits.spend("x", Rate(count=1, per_s=60.0)) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("address", "group"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("nonsense", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_an_address_stands_for_its_line(address: str, group: str) -> None:
+    assert address_group(address) == group
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [("8.8.8.8", True), ("127.0.0.1", False), ("::1", False), ("10.1.2.3", False), ("::ffff:10.1.2.3", False),
+     ("2606:4700::1", True), ("fd00::1", False), ("nonsense", True)],
+)  # fmt: skip
+def test_auto_limits_the_internet_only(address: str, public: bool) -> None:
+    assert is_public(address) is public
+    assert bool(LimitPolicy().of(address).sessions) is public
+    assert bool(LimitPolicy().of(address).connects) is public
+
+
+def test_a_number_holds_for_everybody_and_nought_is_no_limit() -> None:
+    limits = LimitPolicy(sessions=3, connects_per_minute=0).of("127.0.0.1")
+    assert limits == AddressLimits(sessions=3, connects=None)
+    assert LimitPolicy(sessions=0).of("8.8.8.8").sessions == 0
