@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
 from antiphon.conversation.allowance import Grant
 from antiphon.conversation.config import Providers
-from antiphon.conversation.events import Notice
+from antiphon.conversation.events import Event, Notice
+from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import BudgetError, StoreUnavailable
 from antiphon.usage.alerts import Alert, ledger_alert
 from antiphon.usage.bookkeeper import Bookkeeper
@@ -42,7 +43,7 @@ class Means:
 
 
 class BudgetAllowance:
-    """One for all sessions of a server."""
+    """One for all sessions of a server. Listens to them too."""
 
     def __init__(
         self, keeper: Bookkeeper, means: Means, *, alert: Callable[[Alert], None] = lambda _: None
@@ -67,8 +68,7 @@ class BudgetAllowance:
         grant = self._past(full, session_id) if full else Grant()
         if len(self._grants) >= GRANTS_KEPT:
             self._grants.pop(next(iter(self._grants)))
-        # Who asks again gets the same providers, and is not told twice.
-        self._grants[id] = replace(grant, notices=())
+        self._grants[id] = grant
         return grant
 
     def settle(self, *, session_id: str, turn_id: str) -> None:
@@ -77,8 +77,21 @@ class BudgetAllowance:
         self._grants.pop(id, None)
         self._keeper.released(id, session_id)
 
-    def forget(self, session_id: str) -> None:
-        """A session is over: free what a turn that never ended had set aside."""
+    # ---- Listener -----------------------------------------------------------------------------------------
+
+    def opened(self, session: SessionFacts) -> None:
+        """Nothing is set aside yet."""
+
+    def told(self, session_id: str, event: Event) -> None:
+        """A notice comes with a reply that is kept; one that is thrown away takes its notices with it."""
+        if isinstance(event, Notice) and event.kind == "budget":
+            self._told.add(session_id)
+
+    def refused(self, reason: str) -> None:
+        """Nothing was set aside."""
+
+    def closed(self, session_id: str, reason: str) -> None:
+        """Free what a turn that never ended had set aside."""
         self._told.discard(session_id)
         prefix = f"{session_id}/"
         for id in [id for id in (*self._grants, *self._keeper.tally.asks) if id.startswith(prefix)]:
@@ -119,14 +132,17 @@ class BudgetAllowance:
             return already
         if not keeper.books.shared:
             return keeper.tally.reserve(ask)
+        # Held here first: a turn that is dropped while the store answers lets go of it there too.
+        keeper.tally.hold(ask)
         try:
             full = await keeper.books.reserve(ask)
         except StoreUnavailable as error:
             # What this server knows decides: a store that is away is no reason to be silent.
             self._alert(ledger_alert(error.message))
+            keeper.tally.release(ask.id)
             return keeper.tally.reserve(ask)
-        if not full:
-            keeper.tally.hold(ask)
+        if full:
+            keeper.tally.release(ask.id)
         return full
 
     def _past(self, account: str, session_id: str) -> Grant:
@@ -138,9 +154,8 @@ class BudgetAllowance:
             self._keeper.degraded.add(account)
             log.warning("going on with cheaper models", account=account)
         message = CHEAPER_SESSION if account.startswith("session ") else CHEAPER
-        first = session_id not in self._told
-        self._told.add(session_id)
-        return Grant(providers=cheaper, notices=(Notice(kind="budget", message=message),) if first else ())
+        notices = () if session_id in self._told else (Notice(kind="budget", message=message),)
+        return Grant(providers=cheaper, notices=notices)
 
     def _spent(self, account: str) -> BudgetError:
         keeper = self._keeper
