@@ -99,8 +99,14 @@ def test_providers_are_chains() -> None:
         ("ANTIPHON_PROFILE", "best", "one of auto, fast, balanced"),
         ("ANTIPHON_BARGE_IN", "perhaps", "true or false"),
         ("ANTIPHON_LANGUAGE", "English", "an ISO 639-1 code"),
-        ("ANTIPHON_LLM", "openai:gpt-4o-mini", "not available in this version"),
-        ("ANTIPHON_LLM", "frobnicate", "use local or scripted"),
+        ("ANTIPHON_LLM", "frobnicate", "use local, openai, "),
+        ("ANTIPHON_OPENAI_BASE_URL", "localhost:11434/v1", "write http://localhost:11434/v1"),
+        ("ANTIPHON_OPENAI_BASE_URL", "ftp://models.example.org", "begins with http:// or https://"),
+        ("ANTIPHON_OPENAI_BASE_URL", "https://h.example/v1/chat/completions", "https://h.example/v1."),
+        ("ANTIPHON_OPENAI_BASE_URL", "https://h.example/v1?key=1", "end after its path"),
+        ("ANTIPHON_OPENAI_BASE_URL", "https://h.example:99999/v1", "port"),
+        ("ANTIPHON_PROVIDER_TIMEOUTS", "ollama=2/60", "name=connect/first/gap"),
+        ("ANTIPHON_PROVIDER_TIMEOUTS", "ollama=2/60/0", "from 0.05 to 600"),
         ("ANTIPHON_TTS", "local,", "an empty name"),
         ("ANTIPHON_TTS", "local,local", "the same provider twice"),
         ("ANTIPHON_STORE_AWAY", "wait", "one of admit, refuse"),
@@ -140,8 +146,24 @@ def test_an_unknown_name_in_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_keys_are_not_repeated_in_errors() -> None:
-    assert "sk-123" not in refusal({"ANTIPHON_OPENAI_API_KEY": "sk-123"})
+    assert "sk-123" not in refusal({"ANTIPHON_OPENAI_API_KY": "sk-123"})
+    assert "sk-123" not in refusal({"ANTIPHON_LLM_BASE_URL": "https://user:sk-123@h.example/v1"})
+    for malformed in ("sk-123 ", '"sk-123"', "sk-123\nX-Evil: 1", "ключ-sk-123"):
+        message = refusal({"ANTIPHON_OPENAI_API_KEY": malformed})
+        assert message.startswith("ANTIPHON_OPENAI_API_KEY=(hidden)")
+        assert "sk-123" not in message
     assert "hunter2" not in refusal({"ANTIPHON_STORE": "http://user:hunter2@cache:6379"})
+
+
+def test_variables_of_others_are_read_when_ours_are_not_set(tmp_path: Path) -> None:
+    loaded = load_settings({"OPENAI_API_KEY": "sk-theirs", "OPENAI_BASE_URL": "http://127.0.0.1:9"})
+    assert loaded.settings.openai_api_key.get_secret_value() == "sk-theirs"
+    assert loaded.settings.openai_base_url == "http://127.0.0.1:9/v1"
+    assert loaded.sources["openai_api_key"] == "environment"
+    (tmp_path / ".env").write_text("ANTIPHON_OPENAI_API_KEY=sk-ours\n")
+    loaded = load_settings({"OPENAI_API_KEY": "sk-theirs"}, folder=tmp_path)
+    assert loaded.settings.openai_api_key.get_secret_value() == "sk-ours"
+    assert "OPENAI_BASE_URL=" in refusal({"OPENAI_BASE_URL": "nowhere"})
 
 
 class WithKey(Settings):

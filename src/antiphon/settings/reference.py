@@ -190,8 +190,9 @@ A name that is not a setting, or a value that is not possible, stops the start w
 where it was found, and what is allowed. `antiphon settings` shows the effective settings and where each came
 from; keys and tokens are never shown.
 
-Providers are written `provider:model`, with fallbacks after commas:
-`local:whisper-base,local:whisper-tiny.en`. The first that can start is used; a fallback is tried when one
-cannot start (a model that is missing or will not load), not in the middle of a conversation. This version has
-the providers `local` (embedded models; without a model, the profile's) and `scripted` (answers from a script,
-for tests). `local:` also takes the path of a model on this machine."""
+Some variables that others use too (`OPENAI_API_KEY`) are read when Antiphon's own is set nowhere.
+
+Providers are written `provider:model`, with fallbacks after commas: `openai:gpt-4o-mini,local`. Whoever is named first
+is asked first. Providers are `local` (embedded models; without a model, the profile's; `local:` also takes the path of
+a model on this machine), the vendors and servers of [providers](providers.md), and `scripted` (answers from a script,
+for tests)."""

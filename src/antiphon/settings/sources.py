@@ -127,7 +127,8 @@ def _refuse_unknown(source: _Source) -> None:
         in_variables = spelled.upper().startswith(PREFIX)
         guess = (environment_name(nearest[0]) if in_variables else nearest[0]) if nearest else ""
         hint = f"; did you mean {guess}?" if guess else "."
-        shown = "" if may_be_secret(name) else f" (its value: {_shown(value)})"
+        meant_secret = bool(nearest) and is_secret(nearest[0])
+        shown = "" if may_be_secret(name) or meant_secret else f" (its value: {_shown(value)})"
         raise SettingsError(
             f"{spelled} {_place(source)} is not a setting{shown}{hint} `antiphon settings` lists them all."
         )

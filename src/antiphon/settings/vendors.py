@@ -44,14 +44,14 @@ KNOWN_SERVERS: Mapping[str, KnownServer] = {
     "localai": KnownServer(base_url="http://127.0.0.1:8080/v1", roles="asr, llm, tts"),
     "groq": KnownServer(base_url="https://api.groq.com/openai/v1", roles="asr, llm, tts", loads_slowly=False),
 }
-"""Each has a setting NAME_base_url. vLLM and Speaches listen on 8000 of themselves, which is Antiphon's own port, so the
+"""Each has a setting NAME_base_url. vLLM and Speaches listen on 8000 of themselves, which is Antiphon's own port; the
 next one is taken for theirs."""
 
 
 def check_key(secret: SecretStr) -> SecretStr:
     """A key as headers can carry it. ValueError does not repeat it."""
     key = secret.get_secret_value()
-    if key != key.strip() or key[:1] in "\"'" and key:
+    if key != key.strip() or key.startswith(("'", '"')):
         raise ValueError("there are quotes or spaces around the key; write it without them")
     if not re.fullmatch(r"[\x21-\x7e]*", key):
         raise ValueError("a key has no spaces, line breaks or letters beyond ASCII in it; copy it again")
