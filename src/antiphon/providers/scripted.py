@@ -21,7 +21,7 @@ import numpy as np
 
 from antiphon.audio.coded_speech import coded_text, coded_words, silence, word_sound
 from antiphon.audio.level import level_dbfs
-from antiphon.errors import ProviderRejected, ProviderUnavailable
+from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from antiphon.providers.base import (
     SPEECH_RATE,
     VOICE_FRAME,
@@ -40,10 +40,10 @@ from antiphon.providers.base import (
     WordTime,
 )
 
-Fault = Literal["fail", "reject", "stall", "cut", "empty"]
+Fault = Literal["fail", "reject", "stall", "cut", "hush", "empty"] | ProviderError
 """What a call does instead of its work: ``ProviderUnavailable`` at once; ``ProviderRejected``; connects and
-sends nothing, ever; breaks off with ``ProviderUnavailable`` after its first piece; ends properly but with
-nothing."""
+sends nothing, ever; breaks off with ``ProviderUnavailable`` after its first pieces; falls silent after them; ends
+properly but with nothing; raises that very error."""
 
 CALLS_KEPT = 256
 """Calls each provider remembers: far more than a test makes, little memory in a benchmark of hours."""
@@ -77,8 +77,18 @@ async def _begin(fault: Fault | None, provider: str) -> None:
             raise ProviderRejected("scripted rejection", provider=provider)
         case "stall":
             await asyncio.Event().wait()
-        case "cut" | "empty" | None:
+        case ProviderError():
+            raise fault
+        case "cut" | "hush" | "empty" | None:
             pass
+
+
+async def _break_off(fault: Fault | None, provider: str) -> None:
+    """Faults that show inside an answer."""
+    if fault == "cut":
+        raise _cut(provider)
+    if fault == "hush":
+        await asyncio.Event().wait()
 
 
 def _cut(provider: str) -> ProviderUnavailable:
@@ -156,6 +166,7 @@ class ScriptedRecognizer:
         hears: Callable[[str], str] = str,
         language: str = "en",
         faults: Iterable[Fault | None] = (),
+        provider: str = "scripted",
     ) -> None:
         """``fallback`` is what it understands in loud sound that is not coded (a text, or a function of the
         PCM); ``hears`` turns what was said into what is understood (recognition errors)."""
@@ -165,7 +176,7 @@ class ScriptedRecognizer:
         self.calls = Calls()
         self._fallback = fallback
         self._hears = hears
-        self._info = ProviderInfo(provider="scripted", model="recognizer", streaming=streaming)
+        self._info = ProviderInfo(provider=provider, model="recognizer", streaming=streaming)
 
     @property
     def info(self) -> ProviderInfo:
@@ -234,12 +245,10 @@ class _HeardStream:
             if text != heard and self._finished_s is None:
                 heard = text
                 yield self._transcript(text, final=False)
-                if self._fault == "cut":
-                    raise _cut(provider)
+                await _break_off(self._fault, provider)
         since = self._voiced_s if self._recognizer.info.streaming else self._finished_s
         await _sleep_until(since + self._recognizer.latency_s)
-        if self._fault == "cut":
-            raise _cut(provider)
+        await _break_off(self._fault, provider)
         self._call.ended = "done"
         yield self._transcript(
             "" if self._fault == "empty" else self._recognizer.understands(bytes(self._sound)), final=True
@@ -304,7 +313,11 @@ class ScriptedLanguageModel:
         first_token_s: float = 0.3,
         tokens_per_s: float = 50.0,
         faults: Iterable[Fault | None] = (),
+        breaks_after: int = 1,
+        provider: str = "scripted",
     ) -> None:
+        """``breaks_after`` is the token after which a reply with the fault ``cut`` or ``hush`` breaks off."""
+        self.breaks_after = breaks_after
         self.first_token_s = first_token_s
         self.tokens_per_s = tokens_per_s
         self.faults = Faults(faults)
@@ -312,7 +325,7 @@ class ScriptedLanguageModel:
         self.prefills: deque[tuple[Message, ...]] = deque(maxlen=CALLS_KEPT)
         self._replies = replies
         self._cached: dict[str, str] = {}
-        self._info = ProviderInfo(provider="scripted", model="language-model")
+        self._info = ProviderInfo(provider=provider, model="language-model")
 
     @property
     def info(self) -> ProviderInfo:
@@ -351,8 +364,8 @@ class ScriptedLanguageModel:
                 yield piece
             else:
                 yield Text(text=piece)
-            if fault == "cut":
-                raise _cut(provider)
+            if call.pieces >= self.breaks_after:
+                await _break_off(fault, provider)
         prompt = sum(len(tokens(message.content)) for message in call.messages)
         usage = Usage(input_tokens=prompt, cached_tokens=min(cached, prompt), output_tokens=call.pieces)
         call.ended = "done"
@@ -398,7 +411,12 @@ class ScriptedSynthesizer:
         sound: Literal["coded", "hum"] = "coded",
         gives_words: bool = True,
         faults: Iterable[Fault | None] = (),
+        breaks_after: int = 1,
+        provider: str = "scripted",
+        voices: tuple[str, ...] = ("scripted",),
     ) -> None:
+        """``breaks_after`` is the chunk after which a text with the fault ``cut`` or ``hush`` breaks off."""
+        self.breaks_after = breaks_after
         self.first_chunk_s = first_chunk_s
         self.real_time_factor = real_time_factor
         self.letter_s = letter_s
@@ -407,7 +425,7 @@ class ScriptedSynthesizer:
         self.calls = Calls()
         self._sound = sound
         self._gives_words = gives_words
-        self._info = ProviderInfo(provider="scripted", model="voice", sample_rate=rate, voices=("scripted",))
+        self._info = ProviderInfo(provider=provider, model="voice", sample_rate=rate, voices=voices)
 
     @property
     def info(self) -> ProviderInfo:
@@ -458,8 +476,8 @@ class ScriptedSynthesizer:
             call.audio_s = to_s
             here = tuple(word for word in words if from_s <= word.start_s < to_s)
             yield SpeechChunk(pcm=chunk, words=here if self._gives_words else ())
-            if fault == "cut":
-                raise _cut(provider)
+            if call.pieces >= self.breaks_after:
+                await _break_off(fault, provider)
         call.ended = "done"
 
 

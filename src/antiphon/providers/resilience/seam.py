@@ -19,6 +19,8 @@ GO_ON = (
 )
 """Asking for the last word makes the seam visible, also when that word was cut in the middle."""
 
+SEPARATORS = ",.;:!?—。，、！？। \n"
+
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 """Scripts written without spaces between words: Japanese and Chinese."""
@@ -58,15 +60,19 @@ class Seam:
         """Whether it broke off in a word, or just after one: nobody knows."""
         self._held = ""
         self._decided = not self._before
+        self._joining = False
+        """Between a repetition and what is new: its punctuation was written already."""
 
     def push(self, text: str) -> str:
         """More of the continuation; what of it, and of what was held, is new and certain."""
+        if self._joining:
+            return self._joined(text)
         if self._decided:
             return text
         self._held += text
         words = [_Word(m.group().casefold(), *m.span()) for m in _WORD.finditer(self._held)]
-        # The last word may go on with the next piece.
-        whole = [word for word in words if word.end < len(self._held)]
+        # The last word may go on with the next piece, also after an apostrophe.
+        whole = [word for word in words if self._held[word.end :] not in ("", "'", "’")]
         if not whole or self._may_go_on(whole):
             return ""
         return self._decide(whole)
@@ -98,10 +104,16 @@ class Seam:
         held, self._held = self._held, ""
         repeated = self._overlap(words)
         if repeated:
-            return self._join(held[words[repeated - 1].end :], after_word=True)
-        if rest := self._rest_of_word(held, words):
-            return rest
-        return self._join(held, after_word=False)
+            self._joining = not self._broken
+            return self.push(held[words[repeated - 1].end :])
+        return self._rest_of_word(held, words) or self._spaced(held)
+
+    def _joined(self, text: str) -> str:
+        rest = text.lstrip(SEPARATORS)
+        if not rest:
+            return ""
+        self._joining = False
+        return self._spaced(rest)
 
     def _rest_of_word(self, held: str, words: list[_Word]) -> str:
         """The end of a word that was cut in the middle, and what follows: the words before it may be repeated."""
@@ -115,17 +127,8 @@ class Seam:
                 return held[word.start + len(fragment) :]
         return ""
 
-    def _join(self, rest: str, *, after_word: bool) -> str:
+    def _spaced(self, rest: str) -> str:
         """``rest`` as it follows what was written: with a space where one is missing, without one that is there."""
-        if not rest:
-            return ""
-        ends_with_space = self._written[-1:].isspace()
-        if ends_with_space:
+        if self._written[-1:].isspace():
             return rest.lstrip()
-        if after_word and not self._broken:
-            # The repeated words bring their own punctuation; what was written has it.
-            rest = rest.lstrip(",.;:!?—。，、！？। ")
-            return f" {rest}" if rest and not _UNSPACED.match(rest) else rest
-        if rest[0].isalnum() and not _UNSPACED.match(rest):
-            return f" {rest}"
-        return rest
+        return f" {rest}" if rest[:1].isalnum() and not _UNSPACED.match(rest) else rest
