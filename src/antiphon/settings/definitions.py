@@ -229,7 +229,7 @@ class Settings(BaseModel):
     )
     data: Folder = setting(
         "~/.local/share/antiphon",
-        "Folder for what the server itself keeps. This version keeps nothing.",
+        "Folder for what the server itself keeps, the ledger among it.",
         group="Server",
     )
     recordings: Folder | None = setting(
@@ -428,6 +428,79 @@ class Settings(BaseModel):
         "`ollama=2/60/20`, several with commas. Otherwise 5/10/6, and 2/60/20 for servers that load models.",
         max_length=1000,
         group="Providers",
+    )
+
+    # ---- what it costs
+    prices: Folder | None = setting(
+        None,
+        "File of your own prices, in the form of the shipped one; its rows win. `antiphon prices` lists and checks "
+        "them. Unset: the shipped prices.",
+        group="Costs",
+    )
+    unpriced: Literal["warn", "refuse"] = setting(
+        "warn",
+        "What becomes of a model without a price: `warn` counts its calls and says so once; `refuse` does not start "
+        "with one, and refuses turns once one has answered.",
+        group="Costs",
+    )
+    compute_hour_usd: float = setting(
+        0.0,
+        "What an hour of the embedded models' work costs you: the time their calls take counts.",
+        unit="USD",
+        ge=0,
+        le=1000,
+        group="Costs",
+    )
+    time_zone: str = setting(
+        "UTC",
+        "Time zone whose days costs and budgets go by, such as `Europe/Berlin`.",
+        min_length=1,
+        max_length=100,
+        group="Costs",
+    )
+    budget_day_usd: float = setting(
+        0.0, "What may be spent a day, by all callers together; 0: no limit.", unit="USD", ge=0, group="Costs"
+    )
+    budget_session_usd: float = setting(
+        0.0, "What one conversation may cost; 0: no limit.", unit="USD", ge=0, group="Costs"
+    )
+    budget_key_usd: float = setting(
+        0.0, "What each API key may spend a day; 0: no limit.", unit="USD", ge=0, group="Costs"
+    )
+    budget_past: Literal["warn", "degrade", "stop"] = setting(
+        "degrade",
+        "What happens when a budget is spent: `warn` only tells you; `degrade` goes on with the cheaper models below, "
+        "for the rest of the day; `stop` ends turns politely and refuses new callers.",
+        group="Costs",
+    )
+    budget_asr: Chain = setting(
+        "local", "With `degrade`: who turns speech into text once a budget is spent.", group="Costs"
+    )
+    budget_llm: Chain = setting(
+        "local", "With `degrade`: who writes the replies once a budget is spent.", group="Costs"
+    )
+    budget_tts: Chain = setting("local", "With `degrade`: who speaks once a budget is spent.", group="Costs")
+    ledger_days: int = setting(
+        400,
+        "How long entries of the ledger are kept; 0: for ever.",
+        unit="days",
+        ge=0,
+        le=36_500,
+        group="Costs",
+    )
+    alert_webhook: SecretStr = setting(
+        "",
+        "Address that alerts about money are posted to, beside the log. Its path is as good as a password, so it is "
+        "never shown.",
+        group="Costs",
+    )
+    alert_form: Literal["generic", "slack"] = setting(
+        "generic",
+        "What is posted: `generic` JSON, or a message as Slack and its like take it.",
+        group="Costs",
+    )
+    alert_secret: SecretStr = setting(
+        "", "Key that posted alerts are signed with; empty: they are not.", group="Costs"
     )
 
     # ---- what operators can see

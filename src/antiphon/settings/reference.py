@@ -86,13 +86,16 @@ def allowed_values(field: str) -> str:
     if float in parts:
         return "a number" + _range(info)
     special = {
+        "prices": "a file",
+        "time_zone": "a time zone",
+        "alert_webhook": "an address with http:// or https://",
         "language": "auto or an ISO 639-1 code such as en",
         "store": "memory or valkey://host:port",
         "allowed_origins": "web origins",
     }
     if field in special:
         return special[field]
-    if field in ("asr", "llm", "tts"):
+    if field.removeprefix("budget_") in ("asr", "llm", "tts"):
         return "provider:model, with commas between fallbacks"
     if field.endswith("_base_url"):
         return "an address with http:// or https://"
