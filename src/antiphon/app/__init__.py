@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from antiphon.app.access import address_policy, ways_in
 from antiphon.app.assistant import open_assistant
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
@@ -36,6 +37,10 @@ def build_application(settings: Settings) -> Application:
             max_sessions=50 if settings.max_sessions == "auto" else settings.max_sessions,
             allowed_origins=settings.allowed_origins,
             loopback_only=is_loopback(settings.host),
+            ways=ways_in(settings),
+            addresses=address_policy(settings),
+            trusted_proxies=settings.trusted_proxies,
+            operator_token=settings.operator_token.get_secret_value(),
             limits=VoiceLimits(
                 max_message_bytes=settings.max_message_bytes,
                 start_timeout_s=settings.start_timeout_s,

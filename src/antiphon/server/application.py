@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
-from antiphon.errors import AntiphonError, RefusedError
+from antiphon.errors import AntiphonError, ClientError, RefusedError, TicketError
 from antiphon.protocol import SUBPROTOCOL
 from antiphon.protocol.client_messages import MAX_INSTRUCTIONS
 from antiphon.protocol.connection import ServerConnection
+from antiphon.server.callers import Network
+from antiphon.server.credentials import Way
+from antiphon.server.entrance import Access, Entrance
 from antiphon.server.http_edge import HttpEdge
-from antiphon.server.origins import origin_allowed
+from antiphon.server.operator_access import OperatorAccess
+from antiphon.server.operator_api import OperatorApi, SessionList
 from antiphon.server.page import Page, read_page
+from antiphon.server.ticket_desk import TicketAnswer
 from antiphon.server.voice import Call, VoiceLimits
-from antiphon.server.wire_errors import refusal_closing, wire_error
+from antiphon.server.wire_errors import http_error, refusal_closing, unreadable_request, wire_error
+from antiphon.sessions.address_limits import LimitPolicy
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Offer
 from antiphon.sessions.readiness import Readiness
@@ -42,6 +50,11 @@ class FrontDoor:
     loopback_only: bool = True
     """Whether it listens on loopback, so that only loopback names can be its own."""
     limits: VoiceLimits = field(default_factory=VoiceLimits)
+    ways: Sequence[Way] = ()
+    """How callers show that they may talk; none: anybody may."""
+    addresses: LimitPolicy = field(default_factory=LimitPolicy)
+    trusted_proxies: Sequence[Network] = ()
+    operator_token: str = field(default="", repr=False)
 
 
 class Application:
@@ -55,7 +68,18 @@ class Application:
         )
         self._door = door
         self._loading = loading
-        self.asgi = HttpEdge(self._routes())
+        self.operators = OperatorAccess(door.operator_token, refused=self.audience.refused)
+        """``Depends(application.operators.require)`` keeps a route for operators."""
+        access = Access(
+            ways=door.ways,
+            addresses=door.addresses,
+            allowed_origins=door.allowed_origins,
+            loopback_only=door.loopback_only,
+        )
+        self.entrance = Entrance(access, self.audience)
+        self.asgi = HttpEdge(
+            self._routes(), trusted_proxies=door.trusted_proxies, refused=self.audience.refused
+        )
 
     def _routes(self) -> FastAPI:
         app = FastAPI(title="Antiphon", openapi_url=None, lifespan=self._lifespan)
@@ -65,8 +89,39 @@ class Application:
         app.add_api_route("/health", self.health, methods=["GET"], response_model=None)
         app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None)
         app.add_api_route("/api/options", self.options, methods=["GET"], response_model=None)
+        app.add_api_route(
+            "/api/tickets", self.entrance.desk.give, methods=["POST"], response_model=TicketAnswer
+        )
         app.add_api_websocket_route("/ws/voice", self.voice)
+        self._add_operator_routes(app)
+        app.add_exception_handler(ClientError, http_error)
+        app.add_exception_handler(RequestValidationError, unreadable_request)
+        if self._door.allowed_origins:
+            # Their pages ask for tickets and options from here; cookies are never theirs to use.
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=list(self._door.allowed_origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type"],
+                max_age=600,
+            )
         return app
+
+    def _add_operator_routes(self, app: FastAPI) -> None:
+        api = OperatorApi(self.operators, self.registry)
+        only_operators = [Depends(self.operators.require)]
+        app.add_api_route(
+            "/api/sessions",
+            api.sessions,
+            methods=["GET"],
+            response_model=SessionList,
+            dependencies=only_operators,
+        )
+        app.add_api_route(
+            "/api/sessions/{id}", api.end, methods=["DELETE"], status_code=204, dependencies=only_operators
+        )
+        app.add_api_route("/api/operator", api.log_in, methods=["POST"], status_code=204)
+        app.add_api_route("/api/operator", api.log_out, methods=["DELETE"], status_code=204)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -98,7 +153,7 @@ class Application:
             "models": [asdict(model) for model in readiness.models],
             "error": None if failure is None else {"code": failure.code, "message": failure.message},
             "sessions": len(self.registry.live),
-            "max_sessions": self._door.max_sessions,
+            "max_sessions": self.registry.limit,
         }
         return JSONResponse(
             body, status_code=200 if readiness.ready else 503, headers={"Cache-Control": "no-store"}
@@ -115,7 +170,8 @@ class Application:
             "default_language": "auto" if assistant is None else assistant.defaults.language,
             "default_speed": 1.0 if assistant is None else assistant.defaults.speed,
             "modes": ["open_mic", "push_to_talk"],
-            "ticket_required": False,
+            "ticket_required": not self.entrance.gate.open,
+            "password": self.entrance.gate.takes_password,
             "instructions_max": MAX_INSTRUCTIONS,
             "limits": asdict(self._door.limits.told()),
         }
@@ -123,52 +179,31 @@ class Application:
 
     async def voice(self, websocket: WebSocket) -> None:
         """``/ws/voice``: whom it lets in, and the call."""
-        problem = self._handshake_problem(websocket)
+        problem = self.entrance.handshake_problem(websocket)
         if problem:
-            log.warning("connection refused", problem=problem)
             await websocket.send_denial_response(PlainTextResponse(problem + "\n", status_code=403))
             return
         offered = websocket.scope.get("subprotocols", [])
+        # Only after this can a browser be told why it is turned away.
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
-            with self.registry.session() as session:
-                assistant = self.readiness.assistant
-                assert assistant is not None
-                log.info("session opened", session_id=session.id, live=len(self.registry.live))
-                await Call(
-                    websocket,
-                    session,
-                    assistant,
-                    limits=self._door.limits,
-                    draining=self.registry.draining,
-                    audience=self.audience,
-                ).run()
-        except RefusedError as refused:
+            async with self.entrance.caller(websocket) as caller:
+                with self.registry.session(caller) as session:
+                    assistant = self.readiness.assistant
+                    assert assistant is not None
+                    log.info("session opened", session_id=session.id, live=len(self.registry.live))
+                    await Call(
+                        websocket,
+                        session,
+                        assistant,
+                        limits=self._door.limits,
+                        draining=self.registry.draining,
+                        audience=self.audience,
+                    ).run()
+        except (RefusedError, TicketError) as refused:
             await self._turn_away(websocket, refused)
 
-    def _handshake_problem(self, websocket: WebSocket) -> str:
-        """Why the connection cannot be served, for people; empty when it can."""
-        origin = websocket.headers.get("origin")
-        host = websocket.headers.get("host", "")
-        if not origin_allowed(
-            origin,
-            host=host,
-            allowed=self._door.allowed_origins,
-            loopback_only=self._door.loopback_only,
-        ):
-            return (
-                f"Pages from {origin} may not connect to this server. If they should, the operator adds "
-                "that origin"
-                " to ANTIPHON_ALLOWED_ORIGINS."
-            )
-        offered = websocket.scope.get("subprotocols", [])
-        if offered and SUBPROTOCOL not in offered:
-            return (
-                f"This server speaks the WebSocket sub-protocol {SUBPROTOCOL}; none of those offered is it."
-            )
-        return ""
-
-    async def _turn_away(self, websocket: WebSocket, refused: RefusedError) -> None:
+    async def _turn_away(self, websocket: WebSocket, refused: RefusedError | TicketError) -> None:
         log.info("caller refused", code=refused.code)
         closing = refusal_closing(refused)
         numbering = ServerConnection(max_message_bytes=self._door.limits.max_message_bytes)

@@ -64,7 +64,7 @@ class Password:
 
 
 class ApiKeys:
-    """Named keys of backends. Only hashes are kept; a key is long and random, so that one round of SHA-256 is enough."""
+    """Named keys of backends. Only hashes are kept; a key is long and random, so one round of SHA-256 will do."""
 
     asks_for = "an API key as `Authorization: Bearer …`"
 

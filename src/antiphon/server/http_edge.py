@@ -1,13 +1,16 @@
 """What every HTTP answer gets: headers that keep strangers' code out, and a line in the log without its
-query."""
+query. And what every request gets: the address it really comes from, and no more body than one needs."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from antiphon.server.callers import Network, place_of
 from antiphon.telemetry.logs import logger
 
 CONTENT_POLICY = "; ".join(
@@ -37,34 +40,78 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+TRANSPORT_SECURITY = "max-age=31536000"
+"""A year of TLS only, once it was TLS. Of this name, not of its sub-domains: those are not ours to promise for."""
+
+MOST_BODY = 64 * 1024
+"""Bytes of a request's body; the largest that is asked for holds a few texts."""
+
 QUIET_PATHS = frozenset({"/health", "/ready"})
 """Asked every few seconds by whatever watches over the server."""
 
 log = logger("antiphon.access")
 
 
-class HttpEdge:
-    """ASGI middleware around the whole application; WebSockets pass through untouched."""
+class BodyTooLarge(Exception):
+    """More than ``MOST_BODY`` came."""
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class HttpEdge:
+    """ASGI middleware around the whole application. WebSockets get their address, and pass."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        trusted_proxies: Sequence[Network] = (),
+        refused: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """``refused`` is told when somebody claims an address that is not believed."""
         self._app = app
+        self._trusted = trusted_proxies
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        self._put_in_place(scope)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    def _put_in_place(self, scope: Scope) -> None:
+        """Address and scheme as they are, for everyone further in."""
+        found = place_of(scope, self._trusted)
+        if found.forged:
+            log.warning(
+                "forwarded address not believed", peer=found.address, setting="ANTIPHON_TRUSTED_PROXIES"
+            )
+            self._refused("forged_address")
+        scope["client"] = (found.address, 0) if found.address else None
+        plain, safe = ("ws", "wss") if scope["type"] == "websocket" else ("http", "https")
+        scope["scheme"] = safe if found.secure else plain
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
         status = 500
+        headers = dict(SECURITY_HEADERS)
+        if scope["scheme"] == "https":
+            headers["Strict-Transport-Security"] = TRANSPORT_SECURITY
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, _bounded(receive), answer)
+        except BodyTooLarge:
+            problem = PlainTextResponse(f"A request's body may have {MOST_BODY} bytes.\n", status_code=413)
+            await problem(scope, receive, answer)
         finally:
             path = scope["path"]
             (log.debug if path in QUIET_PATHS else log.info)(
@@ -74,3 +121,18 @@ class HttpEdge:
                 status=status,
                 ms=round((time.perf_counter() - begun) * 1000, 1),
             )
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same, but it raises when more comes than is ever asked for."""
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MOST_BODY:
+            raise BodyTooLarge
+        return message
+
+    return bounded

@@ -103,6 +103,8 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # server/callers.py reads them, and believes only our own proxies; uvicorn would take any loopback's.
+                proxy_headers=False,
                 # Closing handshakes that clients do not finish: nothing of worth is waited for by then.
                 timeout_graceful_shutdown=3,
             )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -18,6 +21,7 @@ from antiphon.errors import (
     ProviderUnavailable,
     RateLimitedError,
     RefusedError,
+    TicketError,
 )
 from antiphon.protocol.connection import Closing
 from antiphon.protocol.server_messages import Error
@@ -29,6 +33,9 @@ NO_START = Closing(1008, "no start message came")
 TOO_SLOW = Closing(1008, "the client reads too slowly")
 BROKEN = Closing(1011, "internal error")
 TRY_LATER = 1013
+POLICY = 1008
+ENDED = Closing(1000, "ended")
+TOO_FAST = Closing(POLICY, "rate_limited")
 SPENT = Closing(TRY_LATER, "budget")
 
 INTERNAL = Error(
@@ -84,7 +91,18 @@ def http_status(error: ClientError) -> int:
             return 400
 
 
-def refusal_closing(error: RefusedError) -> Closing:
-    """How a connection that is not let in is closed: try again later, with the error's own code as the
-    reason."""
-    return Closing(TRY_LATER, error.code)
+async def unreadable_request(_: Request, error: Exception) -> JSONResponse:
+    """The HTTP answer to a request that is not as it should be. Never what was in it: it may be a password."""
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    fault: Mapping[str, Any] = faults[0] if faults else {}
+    field = ".".join(str(part) for part in fault.get("loc", ()) if part != "body")
+    why = str(fault.get("msg", "it cannot be read"))
+    problem = ClientError(f"`{field}`: {why}" if field else why)
+    return await http_error(_, problem)
+
+
+def refusal_closing(error: RefusedError | TicketError) -> Closing:
+    """How a connection that is not let in is closed, with the error's own code as the reason: try again later, or not
+    without another ticket."""
+    return Closing(POLICY if isinstance(error, TicketError) else TRY_LATER, error.code)

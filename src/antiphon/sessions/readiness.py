@@ -34,6 +34,8 @@ class Readiness:
         self.draining = False
         self.failure: AntiphonError | None = None
         """Why the last attempt to load failed; None while one is under way."""
+        self.capacity: int | None = None
+        """Conversations that this machine was measured to hold; None: not measured, the setting holds."""
         self._models: dict[str, ModelProgress] = {}
 
     @property

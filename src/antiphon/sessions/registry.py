@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,7 @@ class Registry:
         max_sessions: int,
         audience: Audience | None = None,
         new_id: Callable[[], str] = new_session_id,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.readiness = readiness
         self.audience = audience or Audience()
@@ -40,6 +42,7 @@ class Registry:
         """Set when the server is to stop: every session says goodbye and ends."""
         self._limit = max_sessions
         self._new_id = new_id
+        self._wall_clock = wall_clock
         self._live: dict[str, Session] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -49,20 +52,25 @@ class Registry:
         """Oldest first."""
         return tuple(self._live.values())
 
+    @property
+    def limit(self) -> int:
+        """Conversations at once: as set, or as measured at start."""
+        return self.readiness.capacity or self._limit
+
     @contextmanager
     def session(self, caller: Caller | None = None) -> Iterator[Session]:
         """A place for one caller, given back on leaving. Raises RefusedError when there is none."""
         caller = caller or Caller()
         refused = refusal(
             live=len(self._live),
-            limit=self._limit,
+            limit=self.limit,
             ready=self.readiness.assistant is not None,
             draining=self.draining.is_set(),
         )
         if refused is not None:
             self.audience.refused(refused.code)
             raise refused
-        session = Session(id=self._new_id(), caller=caller)
+        session = Session(id=self._new_id(), caller=caller, since=self._wall_clock())
         self._live[session.id] = session
         self._empty.clear()
         self.audience.opened(SessionFacts(session_id=session.id, caller_key=caller.key))

@@ -21,17 +21,31 @@ class Counts:
     """Seconds of microphone sound received."""
     audio_out_s: float = 0.0
     """Seconds of sound of replies whose sound was all sent."""
+    cost_usd: float | None = 0.0
+    """What its provider calls came to; None when the price of one is not known."""
+
+    def charge(self, micro_usd: int | None) -> None:
+        """One call more, in millionths of a US dollar; None: of unknown price."""
+        if micro_usd is None or self.cost_usd is None:
+            self.cost_usd = None
+        else:
+            self.cost_usd = round(self.cost_usd + micro_usd / 1_000_000, 6)
 
 
 class Session:
     """Told every event of its conversation."""
 
-    def __init__(self, *, id: str, caller: Caller | None = None) -> None:
+    def __init__(self, *, id: str, caller: Caller | None = None, since: float = 0.0) -> None:
         self.id = id
+        self.since = since
+        """When it began, in seconds since 1970."""
         self.caller = caller or Caller()
         self.ended = ""
         """Why it ended, as a short code; empty while it goes on."""
+        self.end_message = ""
+        """Why it is to end, for the caller; empty while it may go on."""
         self.counts = Counts()
+        self._told_to_end = asyncio.Event()
         self._open_replies: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,6 +71,16 @@ class Session:
                 self.counts.failures += 1
             case _:
                 pass
+
+    def end(self, message: str) -> None:
+        """Somebody outside wants it over, now; ``message`` tells the caller why. Of several the first counts."""
+        if not self._told_to_end.is_set():
+            self.end_message = message
+            self._told_to_end.set()
+
+    async def told_to_end(self) -> None:
+        """Returns when somebody wants it over. Safe to cancel."""
+        await self._told_to_end.wait()
 
     async def idle(self) -> None:
         """Returns when no reply is under way. Safe to cancel."""

@@ -1,0 +1,135 @@
+"""The entrance: whom the server lets into a conversation, and what it gives out for that."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.websockets import WebSocket
+
+from antiphon.errors import ClientError, RefusedError, TicketError
+from antiphon.protocol import SUBPROTOCOL
+from antiphon.server.credentials import Gate, Way
+from antiphon.server.origins import origin_allowed
+from antiphon.server.ticket_desk import TicketDesk, offered_ticket
+from antiphon.sessions.address_limits import LimitPolicy, LimitStore, MemoryLimits, address_group
+from antiphon.sessions.audience import Audience
+from antiphon.sessions.caller import Caller
+from antiphon.sessions.tickets import MemoryTickets, TicketOffice, TicketStore
+from antiphon.telemetry.logs import logger
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The operator's choices about who may come in."""
+
+    ways: Sequence[Way] = ()
+    """None: anybody."""
+    addresses: LimitPolicy = field(default_factory=LimitPolicy)
+    allowed_origins: Collection[str] = ()
+    loopback_only: bool = True
+    """Whether it listens on loopback, so that only loopback names can be its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntranceStores:
+    """Where tickets and limits are kept."""
+
+    tickets: TicketStore = field(default_factory=MemoryTickets)
+    limits: LimitStore = field(default_factory=MemoryLimits)
+
+
+class Entrance:
+    """Decides about each connection; counts and logs whom it refuses."""
+
+    def __init__(self, access: Access, audience: Audience, stores: EntranceStores | None = None) -> None:
+        stores = stores or EntranceStores()
+        self.gate = Gate(access.ways, stores.limits)
+        self._access = access
+        self._audience = audience
+        self._limits = stores.limits
+        self._office = TicketOffice(stores.tickets)
+        self.desk = TicketDesk(
+            self.gate,
+            self._office,
+            stores.limits,
+            page_allowed=self.page_allowed,
+            refused=audience.refused,
+        )
+
+    def page_allowed(self, origin: str | None, host: str) -> bool:
+        """Whether a page of that origin may use the server that is reached as ``host``."""
+        return origin_allowed(
+            origin,
+            host=host,
+            allowed=self._access.allowed_origins,
+            loopback_only=self._access.loopback_only,
+        )
+
+    def handshake_problem(self, websocket: WebSocket) -> str:
+        """Why the connection cannot even be accepted, for people; empty when it can."""
+        origin = websocket.headers.get("origin")
+        offered = websocket.scope.get("subprotocols", [])
+        if not self.page_allowed(origin, websocket.headers.get("host", "")):
+            code, problem = (
+                "bad_origin",
+                (
+                    f"Pages from {origin} may not connect to this server. If they should, the operator adds that origin"
+                    " to ANTIPHON_ALLOWED_ORIGINS."
+                ),
+            )
+        elif offered and SUBPROTOCOL not in offered:
+            code, problem = (
+                "bad_subprotocol",
+                (
+                    f"This server speaks the WebSocket sub-protocol {SUBPROTOCOL}; none of those offered is it."
+                ),
+            )
+        else:
+            return ""
+        log.warning("connection refused", code=code, address=_address(websocket), origin=origin)
+        self._audience.refused(code)
+        return problem
+
+    @asynccontextmanager
+    async def caller(self, websocket: WebSocket) -> AsyncIterator[Caller]:
+        """Who it is, and a place among those of its address, given back on leaving. Raises RateLimitedError or
+        TicketError."""
+        address = _address(websocket)
+        name, seat = address_group(address), secrets.token_urlsafe(9)
+        try:
+            try:
+                await self._limits.enter(name, seat, self._access.addresses.of(address))
+                caller = await self._identified(websocket, address)
+            except (RefusedError, TicketError) as error:
+                self._refuse(error, address)
+                raise
+            yield caller
+        finally:
+            await self._limits.leave(name, seat)
+
+    async def _identified(self, websocket: WebSocket, address: str) -> Caller:
+        """By its ticket. One that is offered has to hold even where none is asked for."""
+        origin = websocket.headers.get("origin") or ""
+        value = offered_ticket(websocket.scope.get("subprotocols", []))
+        if value:
+            ticket = await self._office.redeem(value, origin=origin, address=address)
+            return Caller(address=address, origin=origin, key=ticket.key)
+        if not self.gate.open:
+            raise TicketError(
+                "this server wants a ticket: POST /api/tickets, then offer `ticket.<value>` as a sub-protocol beside "
+                f"{SUBPROTOCOL}"
+            )
+        return Caller(address=address, origin=origin)
+
+    def _refuse(self, error: ClientError, address: str) -> None:
+        log.warning("caller refused", code=error.code, address=address, problem=error.message)
+        self._audience.refused(error.code)
+
+
+def _address(websocket: WebSocket) -> str:
+    return websocket.client.host if websocket.client is not None else ""
