@@ -22,10 +22,17 @@ PAUSE_S = (0.4, 0.9)
 """A pause in the middle of a turn: as long as people take for a breath or a thought, from which a server may or
 may not take the turn as over."""
 
-TEMPLATES = ("tell me about {}", "what is the story of {}", "please explain {}", "who has heard of {}")
-"""Openings; the word that numbers the turn is the last, so that who hears it has heard all."""
+TURNS = (
+    ("tell me about {}", "together with {}"),
+    ("what is the story of {}", "as well as {}"),
+    ("please explain {}", "compared to {}"),
+    ("who has heard of {}", "or even {}"),
+    ("where can people see {}", "next to {}"),
+)
+"""Openings, and how they go on after a pause. The word that numbers the turn is the last, so that who hears it has
+heard all. A caller goes through them in turn: who says nearly the same again, right after an assistant that
+repeated it, is taken for its echo."""
 
-SECOND_HALF = "together with {}"
 INTERRUPTION = "wait stop now {}"
 """Begins with words that no server takes for an echo of itself, or for a sign of listening."""
 
@@ -68,12 +75,14 @@ def packets(parts: Sequence[bytes], packet: int) -> tuple[bytes, ...]:
 
 
 def marker(caller: int, number: int) -> str:
-    """A word of its own for each turn of each caller: ``caller`` < 4 900."""
+    """A word of its own for each of a caller's first 100 000 parts of turns, unlike those before and after it."""
+    words = len(SYLLABLES) ** 5
+    # A prime, and so a permutation: no word comes twice.
+    value = (caller * 100_000 + number + 1) * 1_000_000_007 % words
     word = ""
-    for value, digits in ((caller, 2), (number, 3)):
-        for _ in range(digits):
-            value, digit = divmod(value, len(SYLLABLES))
-            word += SYLLABLES[digit]
+    for _ in range(5):
+        value, digit = divmod(value, len(SYLLABLES))
+        word += SYLLABLES[digit]
     return word
 
 
@@ -85,7 +94,8 @@ class CodedSpeech:
         self._packet = packet
 
     def utterance(self, *, caller: int, number: int, manner: Manner, random: Random) -> Utterance:
-        template = INTERRUPTION if manner == "interruption" else random.choice(TEMPLATES)
+        opening, more = TURNS[number % len(TURNS)]
+        template = INTERRUPTION if manner == "interruption" else opening
         first = marker(caller, 2 * number)
         if manner != "pause":
             return Utterance(
@@ -93,7 +103,7 @@ class CodedSpeech:
             )
         second = marker(caller, 2 * number + 1)
         pause = bytes(2 * round(random.uniform(*PAUSE_S) * RATE))
-        parts = [_coded(template.format(first)), pause, _coded(SECOND_HALF.format(second), number=100)]
+        parts = [_coded(template.format(first)), pause, _coded(more.format(second), number=100)]
         return Utterance(packets=packets(parts, self._packet), markers=(first, second))
 
 
