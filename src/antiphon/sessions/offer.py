@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from antiphon.conversation.allowance import Allowance
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.events import ProviderCall
-from antiphon.errors import ClientError
+from antiphon.errors import ClientError, RefusedError
 
 UNBILLED = frozenset({"local", "scripted"})
 """Providers that send no bill."""
+
+
+def nobody_refused(caller_key: str) -> RefusedError | None:
+    """Without budgets everybody may talk."""
+    return None
 
 
 def free(call: ProviderCall) -> int | None:
@@ -69,6 +74,8 @@ class Assistant:
     """Asked before money is spent on a turn; None: spend freely."""
     price: Callable[[ProviderCall], int | None] = free
     """What a call cost, in millionths of a US dollar; None when nobody knows."""
+    unaffordable: Callable[[str], RefusedError | None] = nobody_refused
+    """Why a caller with this API key cannot be paid for; None when one can."""
 
 
 def _some(names: tuple[str, ...]) -> str:

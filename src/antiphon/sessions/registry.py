@@ -67,6 +67,8 @@ class Registry:
             ready=self.readiness.assistant is not None,
             draining=self.draining.is_set(),
         )
+        if refused is None and self.readiness.assistant is not None:
+            refused = self.readiness.assistant.unaffordable(caller.key)
         if refused is not None:
             self.audience.refused(refused.code)
             raise refused
