@@ -1,0 +1,187 @@
+"""Running the vendor servers: in a test's own loop, or as a process; plain, with TLS, and with HTTP/2."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import uvicorn
+from benchmarks.vendor_servers import openai
+from benchmarks.vendor_servers.world import VendorWorld
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config as HypercornConfig
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+Speaking = Literal["http", "https", "http2"]
+"""HTTP/1.1, HTTP/1.1 over TLS, HTTP/2 over TLS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorServers:
+    """Servers that are up."""
+
+    world: VendorWorld
+    port: int
+    scheme: str
+    certificate: Path | None
+    """What to trust; None without TLS."""
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:1234``"""
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def trust(self) -> ssl.SSLContext:
+        """Trusts these servers too."""
+        trusting = ssl.create_default_context()
+        if self.certificate is not None:
+            trusting.load_verify_locations(self.certificate)
+        return trusting
+
+
+def application(world: VendorWorld) -> Starlette:
+    """All vendors in one."""
+    return Starlette(routes=[*openai.routes(world)])
+
+
+@asynccontextmanager
+async def open_vendor_servers(
+    world: VendorWorld | None = None, *, speaking: Speaking = "http", port: int = 0
+) -> AsyncIterator[VendorServers]:
+    """Up on a loopback port (0: a free one) until left."""
+    world = world or VendorWorld()
+    listening = _listen(port)
+    app = _Counting(application(world), world)
+    with _certificate() if speaking != "http" else contextlib.nullcontext() as certificate:
+        servers = VendorServers(
+            world=world,
+            port=listening.getsockname()[1],
+            scheme="http" if certificate is None else "https",
+            certificate=certificate,
+        )
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            serving = _serve_http2 if speaking == "http2" else _serve
+            group.create_task(serving(app, listening, certificate, stop))
+            try:
+                yield servers
+            finally:
+                stop.set()
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    listening.listen(512)
+    listening.setblocking(False)
+    return listening
+
+
+class _Counting:
+    """The application, and who connects to it."""
+
+    def __init__(self, app: Starlette, world: VendorWorld) -> None:
+        self._app = app
+        self._world = world
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and scope.get("client"):
+            self._world.connections.add(tuple(scope["client"]))
+        await self._app(scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    app: _Counting, listening: socket.socket, certificate: Path | None, stop: asyncio.Event
+) -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # answers that are cut on purpose
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=600,
+            timeout_graceful_shutdown=1,
+            ssl_certfile=certificate,
+            backlog=512,
+        )
+    )
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server.serve([listening]))
+        await stop.wait()
+        server.should_exit = server.force_exit = True
+        await serving
+
+
+async def _serve_http2(
+    app: _Counting, listening: socket.socket, certificate: Path | None, stop: asyncio.Event
+) -> None:
+    config = HypercornConfig()
+    config.bind = [f"fd://{listening.detach()}"]
+    config.certfile = config.keyfile = str(certificate)
+    config.alpn_protocols = ["h2", "http/1.1"]
+    config.keep_alive_timeout = 600
+    config.graceful_timeout = config.shutdown_timeout = 0.2
+    config.errorlog = config.accesslog = None
+    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]  # its own ASGI types
+
+
+@contextlib.contextmanager
+def _certificate() -> Iterator[Path]:
+    """A certificate for this run, with its key in the same file, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vendor servers of Antiphon's tests")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=2))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            ),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "certificate.pem"
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        yield path
