@@ -8,11 +8,13 @@ from antiphon.app.access import address_policy, ways_in
 from antiphon.app.assistant import open_assistant
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
+from antiphon.app.usage import Costs, check_costs, open_costs
 from antiphon.conversation.config import Providers
 from antiphon.errors import AntiphonError, ModelError
 from antiphon.server.application import Application, FrontDoor
 from antiphon.server.origins import is_loopback
 from antiphon.server.voice import VoiceLimits
+from antiphon.sessions.audience import Audience
 from antiphon.sessions.readiness import ModelProgress, Readiness
 from antiphon.settings import Settings
 from antiphon.telemetry.logs import logger
@@ -28,9 +30,13 @@ log = logger(__name__)
 def build_application(settings: Settings) -> Application:
     """The server for these settings; it starts loading once it is served. Raises SettingsError."""
     check_scripted(settings)
+    check_costs(settings)
+    audience = Audience()
 
     async def load(readiness: Readiness) -> None:
-        await keep_loaded(settings, readiness)
+        async with open_costs(settings) as costs:
+            with audience.joined(costs.keeper, costs.allowance):
+                await keep_loaded(settings, readiness, costs)
 
     return Application(
         FrontDoor(
@@ -50,10 +56,11 @@ def build_application(settings: Settings) -> Application:
             ),
         ),
         load,
+        audience,
     )
 
 
-async def keep_loaded(settings: Settings, readiness: Readiness) -> None:
+async def keep_loaded(settings: Settings, readiness: Readiness, costs: Costs) -> None:
     """Load, and keep loaded until cancelled; what fails is tried again after a while."""
     wait_s = FIRST_RETRY_S
     while True:
@@ -61,9 +68,9 @@ async def keep_loaded(settings: Settings, readiness: Readiness) -> None:
         progress = ProgressLog(readiness.report)
         try:
             async with open_assistant(settings, progress) as assistant:
-                readiness.open(assistant)
+                readiness.open(costs.applied(assistant))
                 log.info("ready", **provider_names(assistant.providers))
-                await asyncio.Event().wait()
+                await costs.keep_cheaper(assistant)
         except AntiphonError as error:
             log.error("not ready", problem=error.message, retry_in_s=wait_s)
             if isinstance(error, ModelError):

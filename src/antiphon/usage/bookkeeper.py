@@ -83,7 +83,7 @@ class Bookkeeper:
         self.degraded: set[str] = set()
         """Accounts that go on with cheaper models."""
         self.lost = 0
-        self._alert = alert
+        self.alert = alert
         self._retention_days = retention_days
         self._callers: dict[str, str] = {}
         self._queue: deque[Entry | _Released] = deque()
@@ -158,7 +158,7 @@ class Bookkeeper:
         first = name not in self.unpriced
         self.unpriced[name] = self.unpriced.get(name, 0) + 1
         if first:
-            self._alert(unpriced_alert(name))
+            self.alert(unpriced_alert(name))
 
     def _add_line(self, entry: Entry) -> None:
         key = entry.kind, entry.provider, entry.model
@@ -190,7 +190,7 @@ class Bookkeeper:
             case Entry():
                 self.lost += 1
                 if self.lost == 1:
-                    self._alert(
+                    self.alert(
                         ledger_alert("the ledger could not be written for so long that entries are lost")
                     )
             case _Released():
@@ -205,7 +205,7 @@ class Bookkeeper:
             self.tally.booked.update(await self.books.spent(self.calendar.today()))
             await self._prune()
         except StoreUnavailable as error:
-            self._alert(ledger_alert(error.message))
+            self.alert(ledger_alert(error.message))
 
     async def run(self) -> None:
         """Write until ``stop``, then what is left. Safe to cancel: what is left is lost then."""
@@ -247,7 +247,7 @@ class Bookkeeper:
         try:
             written = await self.books.append(batch)
         except StoreUnavailable as error:
-            self._alert(ledger_alert(error.message))
+            self.alert(ledger_alert(error.message))
             return False
         self._writing = None
         self._written(batch, written)
@@ -272,7 +272,7 @@ class Bookkeeper:
         for id in batch.released:
             self.tally.release(id)
         for crossed in written.crossed:
-            self._alert(threshold_alert(crossed, past=self.past))
+            self.alert(threshold_alert(crossed, past=self.past))
 
     async def _refresh(self) -> None:
         day = self.calendar.today()
@@ -289,7 +289,7 @@ class Bookkeeper:
                     self.degraded &= {name for name in self.degraded if today.isoformat() in name}
                     await self._prune()
             except StoreUnavailable as error:
-                self._alert(ledger_alert(error.message))
+                self.alert(ledger_alert(error.message))
 
     async def _prune(self) -> None:
         if self._retention_days:

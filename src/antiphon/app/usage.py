@@ -1,0 +1,251 @@
+"""Costs, as the settings want them: prices, the ledger, budgets and alerts, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import get_args
+from urllib.parse import urlsplit
+
+from antiphon.app.assistant import open_assistant
+from antiphon.app.local import Spoken
+from antiphon.conversation.config import Providers
+from antiphon.errors import AntiphonError, SettingsError
+from antiphon.providers.metering import Kind
+from antiphon.sessions.offer import UNBILLED, Assistant
+from antiphon.sessions.readiness import ModelProgress
+from antiphon.settings import ProviderChoice, Settings
+from antiphon.store.valkey import open_valkey
+from antiphon.telemetry.logs import logger
+from antiphon.usage.alerts import Alerts, stale_alert
+from antiphon.usage.allowance import BudgetAllowance, Means
+from antiphon.usage.bookkeeper import Bookkeeper
+from antiphon.usage.books import Books
+from antiphon.usage.budgets import Limits
+from antiphon.usage.calendar import Calendar, time_zone
+from antiphon.usage.estimate import TurnSize, most
+from antiphon.usage.money import micros
+from antiphon.usage.prices import PriceBook, open_prices
+from antiphon.usage.sqlite_books import SqliteBooks
+from antiphon.usage.totals import Totals
+from antiphon.usage.valkey_books import ValkeyBooks
+from antiphon.usage.webhook import Webhook, open_webhook
+
+NOTHING_NEEDED = (ProviderChoice("scripted"),)
+"""For the parts that are cheap already: nothing is loaded for them."""
+
+log = logger(__name__)
+
+
+@dataclass
+class Costs:
+    """What the server does with money while it runs."""
+
+    settings: Settings
+    keeper: Bookkeeper
+    webhook: Webhook | None = None
+    assistant: Assistant | None = None
+    cheaper: Providers | None = None
+    """Who goes on when a budget is spent; None until they are loaded, or where nobody can."""
+
+    def __post_init__(self) -> None:
+        means = Means(
+            reservation=self.reservation,
+            cheaper=lambda: self.cheaper,
+            refuse_unpriced=self.settings.unpriced == "refuse",
+        )
+        self.allowance = BudgetAllowance(self.keeper, means, alert=self.keeper.alert)
+        self._reservation: tuple[object, int] = (None, 0)
+
+    def applied(self, assistant: Assistant) -> Assistant:
+        """The assistant, paid for. Raises SettingsError when it has a model without a price and that is refused."""
+        self.assistant = assistant
+        self._reservation = (None, 0)
+        today = self.keeper.calendar.today()
+        for kind, name in _chosen(assistant.providers).items():
+            if self.settings.unpriced == "refuse" and not self.keeper.prices.knows(name, kind, today):
+                raise SettingsError(_refusal(f"ANTIPHON_{kind.upper()}", name))
+        if stale := self.keeper.prices.stale(today, self.keeper.prices.in_use):
+            self.keeper.alert(stale_alert(", ".join(found.row.name for found in stale)))
+        return replace(
+            assistant,
+            allowance=self.allowance,
+            price=self.keeper.cost,
+            unaffordable=self.allowance.refusal,
+        )
+
+    def totals(self) -> Totals:
+        """This moment's spending."""
+        waiting, failed = (self.webhook.waiting, self.webhook.failed) if self.webhook else (0, 0)
+        return replace(self.keeper.totals(), alerts_waiting=waiting, alerts_failed=failed)
+
+    def reservation(self) -> int:
+        """Micro-dollars that a turn may cost at the most."""
+        today = self.keeper.calendar.today()
+        if self._reservation[0] != today:
+            size = TurnSize(
+                context_tokens=self.settings.context_tokens,
+                reply_tokens=self.settings.reply_tokens,
+                tries=1 if self.settings.speculation == "off" else 2,
+            )
+            self._reservation = today, most(self.keeper.prices, self._who(), size, today)
+        return self._reservation[1]
+
+    def _who(self) -> Mapping[Kind, set[str]]:
+        """Everyone who may be asked: those in the settings, and those whom they turned out to be."""
+        kinds: tuple[Kind, ...] = get_args(Kind)
+        who = {kind: {str(choice) for choice in getattr(self.settings, kind)} for kind in kinds}
+        for kind, name in _chosen(self.assistant.providers).items() if self.assistant else ():
+            who[kind].add(name)
+        return who
+
+    async def keep_cheaper(self, assistant: Assistant) -> None:
+        """Load those who go on when a budget is spent, and keep them until cancelled."""
+        if not self.keeper.limits or self.settings.budget_past != "degrade":
+            await asyncio.Event().wait()
+        dear = dear_parts(self.settings)
+        if not dear:
+            self.cheaper = assistant.providers
+            await asyncio.Event().wait()
+        try:
+            async with open_assistant(cheaper_settings(self.settings, dear), _loading) as loaded:
+                self.cheaper = mixed(assistant.providers, loaded.providers, dear)
+                log.info("cheaper models ready", parts=sorted(dear))
+                await asyncio.Event().wait()
+        except AntiphonError as error:
+            log.error("no cheaper models: past a budget turns will be refused", problem=error.message)
+            await asyncio.Event().wait()
+        finally:
+            self.cheaper = None
+
+
+def check_costs(settings: Settings) -> None:
+    """What can be known to be wrong before anything is loaded. Raises SettingsError."""
+    today = Calendar(time_zone(settings.time_zone), wall=time.time, steady=time.monotonic).today()
+    prices = prices_of(settings)
+    if url := settings.alert_webhook.get_secret_value():
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingsError("ANTIPHON_ALERT_WEBHOOK is no address; write one with https:// and a host.")
+    if settings.unpriced == "refuse":
+        for kind in get_args(Kind):
+            for choice in getattr(settings, kind):
+                if choice.model and not prices.knows(str(choice), kind, today):
+                    raise SettingsError(_refusal(f"ANTIPHON_{kind.upper()}", str(choice)))
+
+
+def prices_of(settings: Settings) -> PriceBook:
+    """The price book. Raises SettingsError."""
+    return open_prices(settings.prices, compute_hour_usd=settings.compute_hour_usd)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The budgets."""
+    return Limits(
+        day=micros(settings.budget_day_usd),
+        session=micros(settings.budget_session_usd),
+        caller=micros(settings.budget_key_usd),
+    )
+
+
+@asynccontextmanager
+async def open_books(settings: Settings) -> AsyncIterator[Books]:
+    """Where the ledger is kept: with a shared store there, else in the data folder."""
+    if settings.store == "memory":
+        books = SqliteBooks(settings.data)
+        try:
+            yield books
+        finally:
+            books.close()
+    else:
+        password = settings.store_password.get_secret_value()
+        async with open_valkey(settings.store, password=password) as valkey:
+            yield ValkeyBooks(valkey)
+
+
+@asynccontextmanager
+async def open_costs(settings: Settings) -> AsyncIterator[Costs]:
+    """Everything about money, until it is left; then what is not written yet is. Raises SettingsError."""
+    prices, limits, zone = prices_of(settings), limits_of(settings), time_zone(settings.time_zone)
+    async with AsyncExitStack() as stack:
+        books = await stack.enter_async_context(open_books(settings))
+        webhook = None
+        if url := settings.alert_webhook.get_secret_value():
+            opening = open_webhook(
+                url,
+                wall=time.time,
+                secret=settings.alert_secret.get_secret_value(),
+                form=settings.alert_form,
+            )
+            webhook = await stack.enter_async_context(opening)
+        keeper = Bookkeeper(
+            books=books,
+            prices=prices,
+            calendar=Calendar(zone, wall=time.time, steady=time.monotonic),
+            limits=limits,
+            past=settings.budget_past,
+            alert=Alerts(*([webhook] if webhook else []), steady=time.monotonic),
+            retention_days=settings.ledger_days,
+        )
+        await keeper.load()
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(keeper.run())
+            try:
+                yield Costs(settings, keeper, webhook)
+            finally:
+                # Also when the server is told to stop, by a cancel: what was spent is written first.
+                keeper.stop()
+                await asyncio.wait([writing])
+
+
+def dear_parts(settings: Settings) -> frozenset[Spoken]:
+    """The parts for which somebody cheaper is to be loaded."""
+    cheap: Mapping[Spoken, ProviderChoice] = {
+        "asr": settings.budget_asr[0],
+        "llm": settings.budget_llm[0],
+        "tts": settings.budget_tts[0],
+    }
+    own: Mapping[Spoken, ProviderChoice] = {part: getattr(settings, part)[0] for part in cheap}
+    return frozenset(
+        part for part, choice in cheap.items() if own[part] != choice and own[part].provider not in UNBILLED
+    )
+
+
+def cheaper_settings(settings: Settings, dear: frozenset[Spoken]) -> Settings:
+    """The settings of an assistant that has only the cheaper parts."""
+    chains = {"asr": settings.budget_asr, "llm": settings.budget_llm, "tts": settings.budget_tts}
+    parts = {part: chain if part in dear else NOTHING_NEEDED for part, chain in chains.items()}
+    return settings.model_copy(update={**parts, "ear": "scripted"})
+
+
+def mixed(own: Providers, cheap: Providers, dear: frozenset[Spoken]) -> Providers:
+    """The session's own ear, and the cheaper ones where there are."""
+    return replace(
+        own,
+        recognizer=cheap.recognizer if "asr" in dear else own.recognizer,
+        language_model=cheap.language_model if "llm" in dear else own.language_model,
+        synthesizer=cheap.synthesizer if "tts" in dear else own.synthesizer,
+    )
+
+
+def _chosen(providers: Providers) -> dict[Kind, str]:
+    return {
+        "asr": providers.recognizer.info.name,
+        "llm": providers.language_model.info.name,
+        "tts": providers.synthesizer.info.name,
+    }
+
+
+def _refusal(setting: str, name: str) -> str:
+    return (
+        f"{setting}: {name} has no price, and ANTIPHON_UNPRICED is refuse. Add a row for it to your price file "
+        "(ANTIPHON_PRICES); `antiphon prices` lists those there are."
+    )
+
+
+def _loading(progress: ModelProgress) -> None:
+    if progress.stage == "failed":
+        log.warning("cheaper model", model=progress.id, problem=progress.message)
