@@ -39,6 +39,8 @@ class Manners:
 
     first_s: float = 0.0
     """To the first sound of a clause."""
+    gap_s: float = 0.0
+    """Between two messages."""
     chunk_s: float = CHUNK_S
     """Sound in one message."""
     alignment: bool = True
@@ -69,6 +71,10 @@ class Socket:
     query: dict[str, str]
     contexts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Open ones, and what each was opened with."""
+
+
+class _Gone(Exception):
+    """The client has left."""
 
 
 class ElevenLabsSockets:
@@ -142,10 +148,12 @@ class ElevenLabsSockets:
             elif query["model_id"] not in MODELS:
                 await self._say_no(connection, "model_not_found", "A model with that ID does not exist.")
             else:
+                await self._tell()
                 async with asyncio.TaskGroup() as group:
                     async for message in connection:
                         await self._take(socket, json.loads(message), group)
-        except* ConnectionClosed:
+                    raise _Gone  # whatever is still being spoken
+        except* (ConnectionClosed, _Gone):
             pass
         finally:
             self.sockets.remove(socket)
@@ -186,7 +194,9 @@ class ElevenLabsSockets:
 
     async def _finish(self, socket: Socket, context: str, lock: asyncio.Lock) -> None:
         async with lock:
-            socket.contexts.pop(context, None)
+            held = socket.contexts.pop(context, {})
+            if tail := held.get("tail"):
+                await socket.connection.send(json.dumps(tail))
             await socket.connection.send(json.dumps({"isFinal": True, "contextId": context}))
         await self._tell()
 
@@ -222,8 +232,15 @@ class ElevenLabsSockets:
                 case word:
                     await self._say_no(connection, word, f"refused: {word}")
                     return
-            for number, message in enumerate(self._messages(text, socket.query, context)):
+            messages = self._messages(text, socket.query, context)
+            held = socket.contexts[context]
+            if tail := held.pop("tail", None):
+                messages[0] = _joined(tail, messages[0])
+            if self.manners.straddle:
+                held["tail"] = messages.pop()
+            for number, message in enumerate(messages):
                 await connection.send(json.dumps(message))
+                await asyncio.sleep(self.manners.gap_s)
                 if number == 1 and fault == "cut":
                     connection.transport.abort()
                 if number == 1 and fault == "stop":
@@ -262,6 +279,23 @@ class ElevenLabsSockets:
             "charStartTimesMs": [ms for _, ms in told],
             "charDurationsMs": [round(LETTER_S * 1000)] * len(told),
         }
+
+
+def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """One message of two."""
+    pcm = [base64.b64decode(message["audio"]) for message in (first, second)]
+    begun_ms = round(len(pcm[0]) / 2 / 24_000 * 1000)
+    one, two = first["alignment"], second["alignment"]
+    later = [ms + begun_ms for ms in two["charStartTimesMs"]]
+    return {
+        **first,
+        "audio": base64.b64encode(b"".join(pcm)).decode(),
+        "alignment": {
+            "chars": one["chars"] + two["chars"],
+            "charStartTimesMs": one["charStartTimesMs"] + later,
+            "charDurationsMs": one["charDurationsMs"] + two["charDurationsMs"],
+        },
+    }
 
 
 def sound_of(text: str, rate: int) -> tuple[bytes, str, list[float]]:

@@ -99,10 +99,10 @@ class Line:
         return self._error is None and self._connection.state is State.OPEN
 
     def post(self, message: str | bytes | Mapping[str, object]) -> None:
-        """Send soon, in order; a mapping goes as JSON. Raises ProviderUnavailable when the line is lost or the peer
-        takes nothing any more."""
-        if not self.alive:
-            raise self._error or self._ended()
+        """Send soon, in order; a mapping goes as JSON. Raises ProviderError when the line has ended or the peer takes
+        nothing any more; a line that is just ending tells why to ``lost``."""
+        if self._error is not None:
+            raise self._error
         payload = message if isinstance(message, str | bytes) else json.dumps(message, ensure_ascii=False)
         try:
             self._outgoing.put_nowait(payload)

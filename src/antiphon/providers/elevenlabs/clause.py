@@ -35,6 +35,8 @@ class Clause:
         self.timed = TimedText(text)
         self.seconds = 0.0
         """Sound received so far."""
+        self.spoken_s = 0.0
+        """How long, by its characters, that was."""
         self.over = False
         self.dropped = False
         """Nobody listens any more."""
@@ -59,7 +61,7 @@ class Clause:
 
     def verdict(self) -> ProviderError | None:
         """What was wrong with all of its sound, if anything."""
-        spoken_s = self.timed.ends_s
+        spoken_s = self.spoken_s
         if not self.seconds:
             return empty(self._names, "sent no sound")
         if spoken_s > ENOUGH_S and not _fits(self.seconds, spoken_s):
@@ -70,6 +72,7 @@ class Clause:
     def take(self, pcm: bytes, times: CharTimes) -> None:
         """``hear`` for whoever reads ``sound``."""
         chunk = self.hear(pcm, times)
+        self.spoken_s += max(times.ends_s, default=0.0)
         if chunk and not self.dropped:
             self._chunks.put_nowait(chunk)
 
@@ -109,8 +112,6 @@ class Speaking:
         """The vendor was told that no more text follows."""
         self.misaligned = False
         """It ended although, by its characters, a clause was not over."""
-        self.since_s = 0.0
-        """When something last happened."""
         self._rate = rate
         self._clauses: deque[Clause] = deque()
         """Those that are not over; bounded by the engine, which has two or three voiced at a time."""

@@ -101,6 +101,7 @@ class ElevenLabsHttp:
                     raise malformed(self._names, "sound that is not PCM")
                 if chunk := clause.hear(pcm, self._times(told, clause)):
                     yield chunk
+                clause.spoken_s = clause.timed.ends_s
         if failure := clause.verdict():
             raise failure
 

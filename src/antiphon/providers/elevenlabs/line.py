@@ -24,8 +24,9 @@ QUIET_S = 1.0
 """Sound that stops for so long before its last character was told of: the context is closed, and the vendor then says
 when it is over. It makes sound several times faster than it is heard, so a pause is no pause for breath."""
 
-IDLE_S = 5.0
-"""A context without text for so long is closed to make room; a reply that goes on later gets a new one."""
+IDLE_S = 20.0
+"""A context without text for so long is closed; a reply that goes on later gets a new one. Clauses of a long reply
+come as far apart as the earlier ones take to be heard."""
 
 GONE_S = 10.0
 """A closed context that the vendor has not confirmed after so long is taken to be gone."""
@@ -64,15 +65,8 @@ class VoiceLine:
         return any(speaking.waiting for speaking in self._speaking.values())
 
     def has_room(self, context_id: str) -> bool:
-        """Whether a clause of this reply can be spoken over it. Idle contexts make way."""
-        if not self.alive:
-            return False
-        if self._continues(context_id) or len(self._speaking) < CONTEXTS:
-            return True
-        for speaking in self._speaking.values():
-            if not speaking.waiting and not speaking.closing:
-                self._close(speaking)
-        return False
+        """Whether a clause of this reply can be spoken over it."""
+        return self.alive and (len(self._speaking) < CONTEXTS or self.speaks(context_id))
 
     def speaks(self, context_id: str) -> bool:
         """Whether the reply's earlier clauses were spoken here, and the next can follow them."""
@@ -164,6 +158,7 @@ class VoiceLine:
         return None if speaking is None or speaking.closing else speaking
 
     def _open(self, context_id: str, settings: Mapping[str, float]) -> Speaking:
+        self._make_room()
         self._opened += 1
         speaking = Speaking(f"antiphon-{self._opened}", rate=self._rate)
         self._speaking[speaking.name] = speaking
@@ -172,6 +167,14 @@ class VoiceLine:
         opening: dict[str, Any] = {"voice_settings": dict(settings)} if settings else {}
         self._post(speaking, text=" ", **opening)
         return speaking
+
+    def _make_room(self) -> None:
+        """For the reply after this one: of contexts that nothing is spoken in, the oldest is closed when this one will
+        take the last place."""
+        if sum(not speaking.closing for speaking in self._speaking.values()) >= CONTEXTS - 1:
+            idle = (speaking for speaking in self._speaking.values() if not speaking.waiting)
+            if (oldest := next((each for each in idle if not each.closing), None)) is not None:
+                self._close(oldest)
 
     def _close(self, speaking: Speaking) -> None:
         if speaking.closing:
