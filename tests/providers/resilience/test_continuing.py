@@ -89,7 +89,7 @@ def test_with_word_times_the_next_word_is_known() -> None:
         WordTime(end_char=15, start_s=0.8, end_s=1.3),
     ]
     assert TEXT[: said_until(TEXT, 0.8, words)] == "the quick"
-    assert TEXT[: said_until(TEXT, 0.9, words)] == "the quick"
+    assert TEXT[: said_until(TEXT, 1.0, words)] == "the quick"
     assert TEXT[: said_until(TEXT, 1.2, words)] == "the quick brown"
     assert said_until(TEXT, 0.0, words) == 0
 

@@ -24,6 +24,9 @@ AT_ONCE = 2
 NEWS = 64
 """Pieces waiting to be taken: some seconds of a reply. A full queue slows the provider down, as it should."""
 
+HEDGE_GRACE_S = 0.02
+"""Later than usual by less than this is not worth a second request."""
+
 ENDING_S = 0.3
 """An answered request may take so long to end by itself, so that its connection can be used again."""
 
@@ -129,7 +132,9 @@ class Pursuit(Generic[A, P]):
             self._chosen = request
             for other in [other for other in self._running if other is not request]:
                 self._drop(other)
-        return request is self._chosen or (self._chosen is None and request is self._running[0])
+        if self._chosen is None:
+            return request is self._running[0] and not self._question.ends(piece)
+        return request is self._chosen
 
     def _ended(self, request: Request[A, P], error: AntiphonError | None) -> bool:
         """A request is over: whether the answer is, too. Raises when there is nobody left to ask."""
@@ -227,7 +232,7 @@ class Pursuit(Generic[A, P]):
         p95 = request.link.usual.p95(of_at_least=ENOUGH_TO_HEDGE)
         if p95 is None or request.late or request.link.embedded:
             return math.inf
-        return request.began + p95
+        return request.began + p95 + HEDGE_GRACE_S
 
     def _hedge(self, link: Link[A]) -> None:
         self._hedged = True

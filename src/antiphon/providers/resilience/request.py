@@ -134,7 +134,7 @@ class Request(Generic[A, P]):
             since = max(self.began, self.waiting_since() or 0.0)
             if now > since:
                 self.link.usual.add(now - since)
-        self.done = self.done or self.question.ends(piece)
+        self.done = self.done or (self._answered and self.question.ends(piece))
 
     def _count(self, error: AntiphonError | None) -> None:
         now = asyncio.get_running_loop().time()

@@ -51,8 +51,8 @@ class ResilientSynthesizer:
 
         def ask(link: Link[Synthesizer]) -> Asked[SpeechChunk]:
             rest, start = left()
-            said.by = link.position
-            pieces = _voiced_by(link, rest, _Place(start, said.seconds), said.rate, options)
+            said.begin(link.position, _Place(start, said.seconds))
+            pieces = _voiced_by(link, rest, said.place, said.rate, options)
             return Asked(pieces=pieces, tally=_Tally(len(rest)))
 
         question: Question[Synthesizer, SpeechChunk] = Question(
@@ -77,6 +77,21 @@ class ResilientSynthesizer:
             self._letter_s[position] = before + SLOW_TO_LEARN * (letter_s - before)
 
 
+class _Place:
+    """Where in a text a voice begins: the offset, and the seconds of sound before it."""
+
+    def __init__(self, char: int, seconds: float) -> None:
+        self.char = char
+        self.seconds = seconds
+
+    def shift(self, word: WordTime) -> WordTime:
+        return WordTime(
+            end_char=word.end_char + self.char,
+            start_s=word.start_s + self.seconds,
+            end_s=word.end_s + self.seconds,
+        )
+
+
 class _Said:
     """How far a text was said."""
 
@@ -87,13 +102,24 @@ class _Said:
         self.words: list[WordTime] = []
         self.by = 0
         """Position of the voice that is speaking."""
+        self.place = _Place(0, 0.0)
+        """Where it began."""
+
+    def begin(self, by: int, place: _Place) -> None:
+        """Another voice goes on."""
+        self.by, self.place = by, place
+        self.words.clear()
 
     def add(self, chunk: SpeechChunk) -> None:
         self.seconds += len(chunk.pcm) / 2 / self.rate
         self.words.extend(chunk.words)
 
     def until(self, letter_s: float) -> int:
-        return said_until(self.text, self.seconds, self.words, letter_s=letter_s)
+        """Offset past the last word said, by what the voice that is speaking gave."""
+        if self.words:
+            return said_until(self.text, self.seconds, self.words)
+        start, seconds = self.place.char, self.seconds - self.place.seconds
+        return start + said_until(self.text[start:], seconds, (), letter_s=letter_s)
 
 
 class Spoken:
@@ -125,21 +151,6 @@ class Spoken:
         if self._pursuit.served_by is not None:
             self._voices.add(self._pursuit.served_by)
         return chunk
-
-
-class _Place:
-    """Where in a text a voice begins: the offset, and the seconds of sound before it."""
-
-    def __init__(self, char: int, seconds: float) -> None:
-        self.char = char
-        self.seconds = seconds
-
-    def shift(self, word: WordTime) -> WordTime:
-        return WordTime(
-            end_char=word.end_char + self.char,
-            start_s=word.start_s + self.seconds,
-            end_s=word.end_s + self.seconds,
-        )
 
 
 @asynccontextmanager

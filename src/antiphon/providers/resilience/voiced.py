@@ -16,8 +16,8 @@ LETTER_S = 0.065
 PAUSE_LETTERS = 3.0
 """A comma or full stop is as long as three letters."""
 
-SAID = 0.6
-"""A word of which so much sounded is taken as said: hearing its beginning twice is worse than missing its end."""
+SAID = 0.5
+"""A word of which half sounded is taken as said: hearing its beginning twice is worse than missing its end."""
 
 _WORD = re.compile(r"\S+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -32,10 +32,10 @@ def said_until(text: str, seconds: float, words: Sequence[WordTime], *, letter_s
         return max(said, default=0)
     offset, at = 0, 0.0
     for start, end in spans(text):
-        length = weight(text[start:end]) * letter_s
-        if at + SAID * length > seconds:
+        word = text[start:end]
+        if at + SAID * len(letters_only(word)) * letter_s > seconds:
             break
-        offset, at = end, at + length
+        offset, at = end, at + weight(word) * letter_s
     return offset
 
 
