@@ -52,6 +52,9 @@ def build_application(settings: Settings) -> Application:
                 start_timeout_s=settings.start_timeout_s,
                 idle_timeout_s=settings.idle_timeout_s,
                 drain_grace_s=settings.drain_grace_s,
+                messages_per_s=settings.messages_per_s,
+                bytes_per_s=settings.bytes_per_s,
+                session_max_s=settings.session_max_s,
                 recordings=settings.recordings,
             ),
         ),
@@ -60,7 +63,7 @@ def build_application(settings: Settings) -> Application:
     )
 
 
-async def keep_loaded(settings: Settings, readiness: Readiness, costs: Costs) -> None:
+async def keep_loaded(settings: Settings, readiness: Readiness, costs: Costs | None = None) -> None:
     """Load, and keep loaded until cancelled; what fails is tried again after a while."""
     wait_s = FIRST_RETRY_S
     while True:
@@ -68,9 +71,9 @@ async def keep_loaded(settings: Settings, readiness: Readiness, costs: Costs) ->
         progress = ProgressLog(readiness.report)
         try:
             async with open_assistant(settings, progress) as assistant:
-                readiness.open(costs.applied(assistant))
+                readiness.open(costs.applied(assistant) if costs else assistant)
                 log.info("ready", **provider_names(assistant.providers))
-                await costs.keep_cheaper(assistant)
+                await (costs.keep_cheaper(assistant) if costs else asyncio.Event().wait())
         except AntiphonError as error:
             log.error("not ready", problem=error.message, retry_in_s=wait_s)
             if isinstance(error, ModelError):

@@ -23,6 +23,8 @@ COMMANDS = {
     "replay": "antiphon.cli.replay:replay_flight",
     "models": "antiphon.cli.models:models",
     "settings": "antiphon.cli.settings:settings",
+    "prices": "antiphon.cli.prices:prices",
+    "ledger": "antiphon.cli.ledger:ledger",
     "doctor": "antiphon.cli.doctor:doctor",
 }
 """Command → where it is."""

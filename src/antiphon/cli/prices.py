@@ -1,0 +1,139 @@
+"""``antiphon prices``: what providers charge, as the server reckons it; which prices are old or missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import date
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from antiphon.cli.effective import effective_settings
+from antiphon.settings import Settings
+from antiphon.usage.calendar import Calendar, time_zone
+from antiphon.usage.price_row import PriceRow
+from antiphon.usage.prices import PriceBook
+
+STATES = {"ok": "green", "old": "yellow", "retired": "red"}
+"""State of a price → how it is shown."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a price.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Only what is wrong for the models in the settings; status 1 when a price is missing, retired or old.",
+)
+@click.option("--provider", help="Only this provider's.")
+def prices(as_json: bool, check: bool, provider: str | None) -> None:
+    """Show what providers charge: shipped prices, and your own (ANTIPHON_PRICES) before them.
+
+    A price is old when it was last verified more than 180 days ago. A file that cannot be used is named with its row
+    and what to do.
+    """
+    from antiphon.app.usage import prices_of
+
+    settings = effective_settings().settings
+    book = prices_of(settings)
+    today = Calendar(time_zone(settings.time_zone), wall=time.time, steady=time.monotonic).today()
+    if check:
+        _check(book, settings, today)
+        return
+    rows = [row for row in book.rows if provider in (None, row.provider)]
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(_facts(row, book, today), ensure_ascii=False))
+        return
+    console = Console()
+    console.print(_table(rows, book, today))
+    console.print(
+        f"US dollars. Yours win: {settings.prices or 'ANTIPHON_PRICES names no file'}.", style="dim"
+    )
+
+
+def _table(rows: list[PriceRow], book: PriceBook, today: date) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("model", no_wrap=True)
+    table.add_column("price", justify="right", no_wrap=True)
+    table.add_column("for", no_wrap=True)
+    table.add_column("verified", no_wrap=True)
+    table.add_column("state")
+    for row in rows:
+        state = state_of(row, book, today)
+        until = f", retires {row.retired}" if row.retired and state != "retired" else ""
+        table.add_row(
+            row.name,
+            "" if row.unit == "free" else f"{row.price.normalize():f}",
+            unit_text(row),
+            str(row.verified or ""),
+            f"[{STATES[state]}]{state}{until}[/]",
+        )
+    return table
+
+
+def unit_text(row: PriceRow) -> str:
+    """``minute``, ``1M input tokens``, with the transport and the minimum."""
+    words = [row.unit.replace("million", "1M").replace("_", " ")]
+    if row.transport != "any":
+        words.append(f"({row.transport})")
+    if row.minimum:
+        words.append(f"at least {row.minimum:f}")
+    return " ".join(words)
+
+
+def state_of(row: PriceRow, book: PriceBook, today: date) -> str:
+    """``ok``, ``old`` or ``retired``."""
+    stale = book.stale(today, [row])
+    if not stale:
+        return "ok"
+    return "retired" if row.retired is not None and row.retired <= today else "old"
+
+
+def _facts(row: PriceRow, book: PriceBook, today: date) -> dict[str, object]:
+    return {
+        "provider": row.provider,
+        "model": row.model,
+        "aliases": list(row.aliases),
+        "transport": row.transport,
+        "unit": row.unit,
+        "price_usd": None if row.unit == "free" else float(row.price),
+        "minimum": float(row.minimum),
+        "step": float(row.step),
+        "source": row.source,
+        "verified": row.verified and row.verified.isoformat(),
+        "retired": row.retired and row.retired.isoformat(),
+        "file": row.file,
+        "row": row.number,
+        "state": state_of(row, book, today),
+    }
+
+
+def _check(book: PriceBook, settings: Settings, today: date) -> None:
+    problems = [
+        *_check_kind(book, settings, "asr", today),
+        *_check_kind(book, settings, "llm", today),
+        *_check_kind(book, settings, "tts", today),
+    ]
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        raise click.exceptions.Exit(1)
+    click.echo("Every model in the settings has a price that is up to date.")
+
+
+def _check_kind(book: PriceBook, settings: Settings, kind: str, today: date) -> list[str]:
+    problems: list[str] = []
+    for choice in getattr(settings, kind):
+        name = str(choice)
+        tariffs = [book.tariff(name, way, today) for way in ("batch", "stream")]
+        rows = {row for tariff in tariffs for row in tariff.values()}
+        if not rows and choice.model:
+            problems.append(f"ANTIPHON_{kind.upper()}: {name} has no price; add a row to your price file.")
+        problems += [
+            f"{found.row.place}: {found.problem}; look it up again." for found in book.stale(today, rows)
+        ]
+    return problems
