@@ -64,13 +64,14 @@ class Page:
 
     async def start(self, request: Request) -> Response:
         """``/``"""
-        return self._answer(request, START)
+        return self.answer(request, START)
 
     async def asset(self, request: Request) -> Response:
         """``/assets/{path}``"""
-        return self._answer(request, str(request.path_params["path"]))
+        return self.answer(request, str(request.path_params["path"]))
 
-    def _answer(self, request: Request, path: str) -> Response:
+    def answer(self, request: Request, path: str) -> Response:
+        """The file at ``path`` below the page's folder, or that there is none."""
         asset = self._assets.get(path)
         if asset is None:
             return PlainTextResponse("There is no such file.\n", status_code=404)
