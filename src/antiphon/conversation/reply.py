@@ -396,7 +396,7 @@ class Reply:
             voice=self._config.voice,
             language=self.order.language,
             speed=self._config.speed,
-            context_id=self.order.reply_id,
+            context_id=f"{self.order.session_id}:{self.order.reply_id}",
         )
         asking = Asking(
             kind="tts",

@@ -219,7 +219,7 @@ class SpeechOptions:
     speed: float = 1.0
     """1.0 is the voice's own pace; 0.5-2.0."""
     context_id: str = ""
-    """The reply this text belongs to, for voices that keep their intonation across texts."""
+    """The reply this text belongs to, for voices that keep their intonation across texts; no two sessions share one."""
 
 
 class Synthesizer(Protocol):
