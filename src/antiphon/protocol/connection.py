@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from antiphon.errors import AudioError, ProtocolError
+from antiphon.errors import AudioError, ProtocolError, RateLimitedError
 from antiphon.protocol.client_messages import Bye, ClientMessage, Start
 from antiphon.protocol.codec import decode_client, encode
-from antiphon.protocol.pace import AudioPace
+from antiphon.protocol.pace import AudioPace, MessagePace
 from antiphon.protocol.server_messages import ServerMessage
 
 FORGIVEN = 5
@@ -36,7 +36,9 @@ class ServerConnection:
     """Feed it what arrives; it gives the message or raises ClientError. After an error, ``closing`` tells
     whether the connection has had its chances."""
 
-    def __init__(self, *, max_message_bytes: int) -> None:
+    def __init__(
+        self, *, max_message_bytes: int, messages_per_s: float = 200.0, bytes_per_s: float = 250_000.0
+    ) -> None:
         self.closing: Closing | None = None
         self.started: Start | None = None
         """What the caller asked for, once ``accept_start`` said that it can be done."""
@@ -44,8 +46,20 @@ class ServerConnection:
         self._mistakes = 0
         self._seq = 0
         self._pace: AudioPace | None = None
+        self._messages = MessagePace(messages_per_s=messages_per_s, bytes_per_s=bytes_per_s)
 
     # ---- in
+
+    def check_pace(self, frame: str | bytes, *, now: float) -> None:
+        """Before a frame of either kind is looked at. Raises RateLimitedError when it comes too soon; then it is not to
+        be looked at."""
+        wait_s = self._messages.admit(len(frame), now=now)
+        if wait_s:
+            self._mistake(OUT_OF_ORDER)
+            raise RateLimitedError(
+                "messages come faster than this server takes them; what came too soon was dropped",
+                retry_after_s=wait_s,
+            )
 
     def receive_text(self, text: str) -> ClientMessage | None:
         """A text message → what it says, None when it is of a type to be ignored."""

@@ -9,10 +9,10 @@ import socket
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from antiphon.errors import SettingsError
 from antiphon.server.application import Application
+from antiphon.server.sockets import GuardedWebSocket, PatientHttp
 from antiphon.telemetry.logs import logger
 
 SOCKET_SLACK = 4
@@ -72,14 +72,6 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"cannot listen on {host} port {port}: {error.strerror or error}"
 
 
-class AbortableWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's, with a way to let go of a client that does not read: closing politely would wait for it."""
-
-    async def run_asgi(self) -> None:
-        self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
-        await super().run_asgi()
-
-
 class Server(uvicorn.Server):
     """uvicorn's server, but SIGTERM and SIGINT let conversations end first.
 
@@ -93,8 +85,8 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 application.asgi,
                 loop="uvloop",
-                http="httptools",
-                ws=AbortableWebSocket,
+                http=PatientHttp,
+                ws=GuardedWebSocket,
                 ws_max_size=max_message_bytes * SOCKET_SLACK,
                 ws_ping_interval=PING_S,
                 ws_ping_timeout=PING_S,

@@ -17,13 +17,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from antiphon.conversation import events
 from antiphon.conversation.config import ConversationConfig
 from antiphon.conversation.conversation import Conversation
-from antiphon.errors import ClientError
+from antiphon.errors import ClientError, EndedError
 from antiphon.protocol import client_messages as client
 from antiphon.protocol import server_messages as wire
 from antiphon.protocol.connection import Closing, ServerConnection
 from antiphon.server.outgoing import Outgoing, Overflow
 from antiphon.server.wire_errors import (
     BROKEN,
+    ENDED,
     IDLE,
     INTERNAL,
     NO_START,
@@ -44,6 +45,9 @@ from antiphon.telemetry.logs import logger
 FAREWELL_S = 2.0
 """Seconds that the last messages may take; after that the connection is dropped."""
 
+LAST_CALL_S = 60.0
+"""How long before its end a conversation is told that it will be."""
+
 RECONNECT_MS = 1_000
 """When to come back after ``going_away``: another replica is there at once, a restart takes a few seconds."""
 
@@ -58,6 +62,10 @@ class VoiceLimits:
     start_timeout_s: float = 10.0
     idle_timeout_s: float = 600.0
     drain_grace_s: float = 15.0
+    messages_per_s: float = 200.0
+    bytes_per_s: float = 250_000.0
+    session_max_s: float = 0.0
+    """0: any length."""
     recordings: Path | None = None
     """Where flight recordings are saved; None: nowhere."""
 
@@ -98,7 +106,11 @@ class Call:
         self._limits = limits
         self._draining = draining
         self._audience = audience or Audience()
-        self._connection = ServerConnection(max_message_bytes=limits.max_message_bytes)
+        self._connection = ServerConnection(
+            max_message_bytes=limits.max_message_bytes,
+            messages_per_s=limits.messages_per_s,
+            bytes_per_s=limits.bytes_per_s,
+        )
         self._outgoing = Outgoing()
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._heard_at = self._now()
@@ -114,6 +126,8 @@ class Call:
                 tasks.create_task(self._outgoing.run(self._send))
                 tasks.create_task(self._hang_up_when_idle())
                 tasks.create_task(self._leave_when_draining())
+                tasks.create_task(self._end_when_told())
+                tasks.create_task(self._end_when_long())
                 tasks.create_task(self._talk(tasks))
         except ExceptionGroup as group:
             closing = self._ending(group)
@@ -137,7 +151,7 @@ class Call:
             providers=self._assistant.providers,
             config=config,
             emit=self._tell,
-            observe=lambda event: self._audience.told(self._session.id, event),
+            observe=self._observe,
             allowance=self._assistant.allowance,
         )
         self._conversation = conversation
@@ -147,6 +161,11 @@ class Call:
                 self._take(await self._receive(), conversation)
             except ClientError as error:
                 self._complain(error)
+
+    def _observe(self, event: events.Event) -> None:
+        if isinstance(event, events.ProviderCall):
+            self._session.counts.charge(self._assistant.price(event))
+        self._audience.told(self._session.id, event)
 
     async def _converse(self, conversation: Conversation) -> None:
         await conversation.run()
@@ -199,6 +218,7 @@ class Call:
 
     def _read(self, frame: str | bytes) -> client.ClientMessage | bytes | None:
         """What a frame says. Raises ClientError; Hangup at ``bye``."""
+        self._connection.check_pace(frame, now=self._now())
         if isinstance(frame, bytes):
             return self._connection.receive_sound(frame, now=self._now())
         message = self._connection.receive_text(frame)
@@ -270,6 +290,27 @@ class Call:
             await asyncio.sleep(left)
         self._put(wire_error(ClientError(f"nothing was sent for {idle:g} s; connect again to go on")))
         raise Hangup(IDLE)
+
+    async def _end_when_told(self) -> None:
+        """At an operator's word: now."""
+        await self._session.told_to_end()
+        self._put(wire_error(EndedError(self._session.end_message)))
+        raise Hangup(ENDED)
+
+    async def _end_when_long(self) -> None:
+        """At the longest that a conversation may take: told a minute before, and its reply may be heard to its end."""
+        longest = self._limits.session_max_s
+        if not longest:
+            return
+        left = self._session.since + longest - time.time()
+        last_call_s = max(0.0, min(left, LAST_CALL_S))
+        await asyncio.sleep(left - last_call_s)
+        self._put(wire.Notice(kind="ending", message=f"This conversation ends in {last_call_s:.0f} seconds."))
+        await asyncio.sleep(last_call_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.drain_grace_s):
+                await self._session.idle()
+        self._session.end(f"a conversation may take {longest:g} s here; start another one to go on")
 
     async def _leave_when_draining(self) -> None:
         """Say so, let the reply be heard to its end, within the grace time, and go."""
@@ -356,5 +397,6 @@ def _reason(closing: Closing | None) -> str:
         TOO_SLOW: "too_slow",
         BROKEN: "failed",
         SPENT: "budget",
+        ENDED: "ended",
     }
     return reasons.get(closing, "client_error")

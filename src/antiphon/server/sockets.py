@@ -1,0 +1,120 @@
+"""uvicorn's two protocols, with what they leave open closed: heads that never end or come drop by drop, messages in
+endless fragments, floods of pings."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
+
+from antiphon.sessions.rates import Rate, spend
+from antiphon.telemetry.logs import logger
+
+HEAD_S = 10.0
+"""How long a request's head may take: a phone in a lift takes two."""
+
+MOST_HEAD = 64 * 1024
+"""Bytes of a request's head. The parser has no limit of its own; a token of an identity provider has 16 KiB at most."""
+
+MOST_FRAGMENTS = 1024
+"""Frames of one message: 64 bytes each of the largest one that is taken. An empty frame adds nothing to the size that
+the WebSocket library limits, but something to its list."""
+
+CONTROL = Rate(count=100, per_s=10.0)
+"""Pings and pongs: ten times what the busiest client sends."""
+
+log = logger(__name__)
+
+
+class PatientHttp(HttpToolsProtocol):
+    """HTTP/1.1, to a point."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_bytes = 0
+        self._head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_due is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+        if self._head_due is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD:
+                self._give_up("the head of a request is too large")
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._head_came()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_due = self.loop.call_later(
+            HEAD_S, self._give_up, "the head of a request did not come in time"
+        )
+
+    def _head_came(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _give_up(self, problem: str) -> None:
+        self._head_came()
+        log.info("connection dropped", problem=problem, peer=self.client[0] if self.client else "")
+        self.transport.abort()
+
+
+class GuardedWebSocket(WebSocketsSansIOProtocol):
+    """RFC 6455, to a point. ``antiphon.abort`` in the scope lets go of a client that does not read: closing politely
+    would wait for it."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._control_full_at = 0.0
+
+    async def run_asgi(self) -> None:
+        self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+        await super().run_asgi()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= MOST_FRAGMENTS:
+            self._fail("a message in too many fragments")
+            return
+        super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        if self._may_control():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._may_control():
+            super().handle_pong(event)
+
+    def _may_control(self) -> bool:
+        self._control_full_at, wait_s = spend(self._control_full_at, now=self.loop.time(), rate=CONTROL)
+        if wait_s:
+            self._fail("too many pings or pongs")
+        return not wait_s
+
+    def _fail(self, reason: str) -> None:
+        """As uvicorn does when a ping is not answered."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        log.info("connection closed", problem=reason, peer=self.client[0] if self.client else "")
+        self.frames = []
+        self.conn.fail(CloseCode.POLICY_VIOLATION, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.close()
