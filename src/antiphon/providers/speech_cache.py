@@ -1,0 +1,215 @@
+"""Sound of texts that are said again and again: kept, so that it costs nothing and is there at once.
+
+Apologies are voiced ahead, while the voice still works: they are for when it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+from antiphon.errors import AntiphonError
+from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions, Usage
+from antiphon.providers.metering import Attempt, report
+from antiphon.providers.resilience.synthesizer import ResilientSynthesizer, Spoken
+
+LONGEST_TEXT = 80
+"""Characters. Longer sentences are seldom said twice in the same words."""
+
+SEEN = 1_024
+"""Texts remembered by name only, to know a second use: 100 KB."""
+
+WANTED = 32
+"""Texts waiting to be voiced ahead: a few for each of some voices and languages."""
+
+Stock = Callable[[str], Sequence[str]]
+"""Language → the texts that must be at hand in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """Everything that makes the sound of a text what it is."""
+
+    provider: str
+    """``provider:model``"""
+    voice: str
+    language: str
+    speed: float
+    text: str
+
+
+class SpeechCache:
+    """The sounds last used, up to a number of bytes. Pure."""
+
+    def __init__(self, *, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[Utterance, tuple[SpeechChunk, ...]] = OrderedDict()
+        self.size = 0
+        """Bytes of sound kept."""
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, utterance: Utterance) -> tuple[SpeechChunk, ...] | None:
+        """Its sound, which is then the last used."""
+        chunks = self._kept.get(utterance)
+        if chunks is not None:
+            self._kept.move_to_end(utterance)
+        return chunks
+
+    def any_voice(self, utterance: Utterance) -> tuple[SpeechChunk, ...] | None:
+        """The same text in whatever voice there is."""
+        return next((self.get(kept) for kept in reversed(self._kept) if kept.text == utterance.text), None)
+
+    def put(self, utterance: Utterance, chunks: Sequence[SpeechChunk]) -> None:
+        """Keep it; what was not used for longest makes room. What is too large is not kept."""
+        size = _size(chunks)
+        if size > self._max_bytes or not size:
+            return
+        self.size -= _size(self._kept.pop(utterance, ()))
+        while self.size + size > self._max_bytes:
+            self.size -= _size(self._kept.popitem(last=False)[1])
+        self._kept[utterance] = tuple(chunks)
+        self.size += size
+
+
+class CachingSynthesizer:
+    """A chain of voices with a memory. ``prepare`` runs beside it and voices the stock ahead."""
+
+    def __init__(
+        self, voices: ResilientSynthesizer, *, cache: SpeechCache, stock: Stock, remember: bool = True
+    ) -> None:
+        """``remember`` False keeps the stock only, and no sentence that happens to be said twice."""
+        self._voices = voices
+        self._cache = cache
+        self._stock = stock
+        self._remember = remember
+        self._seen: OrderedDict[Utterance, None] = OrderedDict()
+        self._asked: OrderedDict[tuple[str, str, float], None] = OrderedDict()
+        """Voices and languages whose stock was asked for."""
+        self._wanted: asyncio.Queue[tuple[str, SpeechOptions]] = asyncio.Queue(WANTED)
+
+    @property
+    def info(self) -> ProviderInfo:
+        return self._voices.info
+
+    @asynccontextmanager
+    async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
+        """Safe to cancel at any point."""
+        self.want(options)
+        utterance = self._utterance(text, options)
+        kept = self._cache.get(utterance)
+        if kept is not None:
+            self._report_cached()
+            yield _again(kept)
+            return
+        async with aclosing(self._voiced(text, options, utterance)) as chunks:
+            yield chunks
+
+    def want(self, options: SpeechOptions) -> None:
+        """Have the stock voiced for this voice and language, when there is time."""
+        key = (options.voice, options.language, options.speed)
+        if key in self._asked:
+            return
+        self._asked[key] = None
+        if len(self._asked) > SEEN:
+            self._asked.popitem(last=False)
+        for text in self._stock(options.language):
+            if not self._wanted.full():
+                self._wanted.put_nowait((text, options))
+
+    async def prepare(self) -> None:
+        """Voice what is wanted, one text after the other, until cancelled. What fails is not tried again until it
+        is needed: its voice does not work, and the same text in another voice will have to do."""
+        while True:
+            text, options = await self._wanted.get()
+            if self._cache.get(self._utterance(text, options)) is not None:
+                continue
+            try:
+                async with self.speak(text, options) as chunks:
+                    async for _ in chunks:
+                        pass
+            except AntiphonError:
+                self._asked.pop((options.voice, options.language, options.speed), None)
+
+    async def _voiced(
+        self, text: str, options: SpeechOptions, utterance: Utterance
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        keep = self._worth_keeping(utterance)
+        chunks: list[SpeechChunk] = []
+        given = False
+        try:
+            async with self._voices.speak(text, options) as spoken:
+                async for chunk in spoken:
+                    given = True
+                    if keep:
+                        chunks.append(chunk)
+                    yield chunk
+        except AntiphonError:
+            substitute = None if given else self._substitute(utterance)
+            if substitute is None:
+                raise
+            self._report_cached()
+            for chunk in substitute:
+                yield chunk
+            return
+        if keep and self._is_its_voice(spoken, utterance):
+            self._cache.put(utterance, chunks)
+
+    def _worth_keeping(self, utterance: Utterance) -> bool:
+        if utterance.text in self._stock(utterance.language):
+            return True
+        if not self._remember or len(utterance.text) > LONGEST_TEXT:
+            return False
+        known = utterance in self._seen
+        self._seen[utterance] = None
+        self._seen.move_to_end(utterance)
+        if len(self._seen) > SEEN:
+            self._seen.popitem(last=False)
+        return known
+
+    def _is_its_voice(self, spoken: Spoken, utterance: Utterance) -> bool:
+        """A fallback's sound is kept only for the stock, where any voice is better than none."""
+        link = spoken.served_by
+        if link is None or not spoken.over:
+            return False
+        return link.position == 0 or utterance.text in self._stock(utterance.language)
+
+    def _substitute(self, utterance: Utterance) -> tuple[SpeechChunk, ...] | None:
+        in_stock = utterance.text in self._stock(utterance.language)
+        return self._cache.any_voice(utterance) if in_stock else None
+
+    def _utterance(self, text: str, options: SpeechOptions) -> Utterance:
+        return Utterance(
+            provider=self.info.name,
+            voice=options.voice,
+            language=options.language,
+            speed=options.speed,
+            text=text,
+        )
+
+    def _report_cached(self) -> None:
+        now = asyncio.get_running_loop().time()
+        report(
+            Attempt(
+                kind="tts",
+                provider=self.info.name,
+                usage=Usage(),
+                cached=True,
+                began_s=now,
+                first_s=now,
+                ended_s=now,
+            )
+        )
+
+
+async def _again(chunks: Sequence[SpeechChunk]) -> AsyncGenerator[SpeechChunk, None]:
+    for chunk in chunks:
+        yield chunk
+
+
+def _size(chunks: Sequence[SpeechChunk]) -> int:
+    return sum(len(chunk.pcm) for chunk in chunks)

@@ -1,0 +1,138 @@
+"""Sound that is kept: for whom, how much of it, and what it is there for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.providers.resilience.chains import Speech, voice, voices
+
+from antiphon.audio.coded_speech import coded_text
+from antiphon.errors import ProviderUnavailable
+from antiphon.providers.base import SpeechChunk, SpeechOptions
+from antiphon.providers.metering import counting
+from antiphon.providers.scripted import ScriptedSynthesizer
+from antiphon.providers.speech_cache import LONGEST_TEXT, CachingSynthesizer, SpeechCache, Utterance
+
+SORRY = "Sorry, not now."
+EN = SpeechOptions(language="en")
+
+
+def stock(language: str) -> tuple[str, ...]:
+    return {"de": ("Jetzt nicht.",)}.get(language, (SORRY,))
+
+
+def caching(*links: ScriptedSynthesizer, size: int = 1_000_000, remember: bool = True) -> CachingSynthesizer:
+    return CachingSynthesizer(
+        voices(*links), cache=SpeechCache(max_bytes=size), stock=stock, remember=remember
+    )
+
+
+async def say(tts: CachingSynthesizer, text: str, options: SpeechOptions = EN) -> Speech:
+    speech = Speech(24_000)
+    with counting(speech.attempts.append):
+        async with tts.speak(text, options) as chunks:
+            async for chunk in chunks:
+                speech.pcm += chunk.pcm
+                speech.words.extend(chunk.words)
+    return speech
+
+
+async def test_what_is_said_a_third_time_comes_from_memory_with_its_words() -> None:
+    one = voice()
+    tts = caching(one)
+    said = [await say(tts, "One moment.") for _ in range(3)]
+    assert [speech.attempts[0].cached for speech in said] == [False, False, True]
+    assert len(one.calls) == 2
+    assert said[2].pcm == said[0].pcm
+    assert said[2].words == said[0].words
+    assert said[2].attempts[0].usage.characters == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SpeechOptions(language="en", voice="scripted"),
+        SpeechOptions(language="de"),
+        SpeechOptions(language="en", speed=1.5),
+    ],
+)
+async def test_another_voice_language_or_pace_is_another_sound(other: SpeechOptions) -> None:
+    tts = caching(voice())
+    for _ in range(2):
+        await say(tts, "One moment.")
+    assert not (await say(tts, "One moment.", other)).attempts[0].cached
+
+
+async def test_long_sentences_are_not_kept() -> None:
+    tts = caching(voice())
+    text = "word " * (LONGEST_TEXT // 5 + 1)
+    assert not any([(await say(tts, text)).attempts[0].cached for _ in range(4)])
+
+
+async def test_what_happens_to_be_said_twice_is_kept_only_if_that_is_wanted() -> None:
+    tts = caching(voice(), remember=False)
+    assert not any([(await say(tts, "One moment.")).attempts[0].cached for _ in range(4)])
+    assert [(await say(tts, SORRY)).attempts[0].cached for _ in range(2)] == [False, True]
+
+
+async def test_an_apology_is_there_when_the_voice_is_not() -> None:
+    one = voice()
+    tts = caching(one)
+    async with asyncio.TaskGroup() as group:
+        preparing = group.create_task(tts.prepare())
+        await say(tts, "Hello.")
+        await asyncio.sleep(5.0)
+        preparing.cancel()
+    for _ in range(10):
+        one.faults.add("fail")
+    speech = await say(tts, SORRY)
+    assert speech.said() == SORRY
+    assert speech.attempts[0].cached
+    with pytest.raises(ProviderUnavailable):
+        await say(tts, "Anything else.")
+
+
+async def test_an_apology_in_another_voice_is_better_than_none() -> None:
+    one = voice()
+    tts = caching(one)
+    await say(tts, SORRY)
+    for _ in range(10):
+        one.faults.add("fail")
+    speech = await say(tts, SORRY, SpeechOptions(language="en", voice="scripted"))
+    assert coded_text(speech.pcm, rate=24_000) == SORRY
+    assert [attempt.cached for attempt in speech.attempts] == [False, False, True]
+
+
+async def test_a_fallbacks_sound_is_not_taken_for_the_chosen_voices() -> None:
+    one, two = voice(faults=["reject"] * 3), voice("two")
+    tts = caching(one, two)
+    for _ in range(3):
+        await say(tts, "One moment.")
+    assert (await say(tts, "One moment.")).outcomes() == [("one", "ok")]
+
+
+async def test_half_a_sentence_is_not_kept() -> None:
+    tts = caching(voice())
+    await say(tts, "One moment.")
+    async with tts.speak("One moment.", EN) as chunks:
+        await anext(chunks)
+    assert not (await say(tts, "One moment.")).attempts[0].cached
+
+
+def test_memory_is_bounded_and_what_was_used_last_stays() -> None:
+    cache = SpeechCache(max_bytes=1000)
+
+    def named(text: str) -> Utterance:
+        return Utterance(provider="p", voice="", language="en", speed=1.0, text=text)
+
+    chunk = SpeechChunk(pcm=bytes(400))
+    cache.put(named("one"), [chunk])
+    cache.put(named("two"), [chunk])
+    assert cache.get(named("one")) is not None
+    cache.put(named("three"), [chunk])
+    assert cache.get(named("two")) is None
+    assert (len(cache), cache.size) == (2, 800)
+    cache.put(named("large"), [SpeechChunk(pcm=bytes(2000))])
+    cache.put(named("one"), [chunk, chunk])
+    assert (len(cache), cache.size) == (1, 800)
