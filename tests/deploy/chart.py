@@ -1,0 +1,125 @@
+"""Lint and render the Helm chart in every shape that it is used in, and hold what comes out against Kubernetes' own
+schemas. Runs in the environment of requirements/deploy.txt, which holds Helm's engine; no cluster is needed.
+
+    .venv-deploy/bin/python tests/deploy/chart.py [--print SHAPE]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import yaml
+
+CHART = Path(__file__).parents[2] / "deploy" / "helm" / "antiphon"
+KUBERNETES = ("1.27", "1.31")
+"""The oldest that Chart.yaml allows, and a recent one."""
+
+STORE = "valkey://valkey:6379/0"
+KEY = {"values": {"OPENAI_API_KEY": "not-a-key"}}
+SHAPES: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "replicas": {"replicas": 3, "store": STORE, "secrets": KEY},
+    "autoscaled": {"store": STORE, "autoscaling": {"enabled": True}, "serviceMonitor": {"enabled": True}},
+    "a ledger on disk": {"persistence": {"enabled": True, "storageClass": "fast"}},
+    "bare": {
+        "ingress": {"enabled": False},
+        "networkPolicy": {"enabled": False},
+        "serviceAccount": {"create": False},
+        "secrets": {"existing": "keys"},
+    },
+}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "replicas without a store": ({"replicas": 2}, "several replicas need `store`"),
+    "a store that is none": ({"store": "localhost"}, "store"),
+    "a disk for several": (
+        {"replicas": 2, "store": STORE, "persistence": {"enabled": True}},
+        "persistence is for one replica",
+    ),
+}
+UNKNOWN_KINDS = {"ServiceMonitor"}
+"""Not Kubernetes' own: no schema here."""
+
+
+def main() -> int:
+    """The number of faults found, each told on a line."""
+    faults = lint()
+    chart = helm_python.Chart.load(CHART)
+    for shape, values in SHAPES.items():
+        documents = rendered(chart, values)
+        faults += [f"{shape}: {fault}" for fault in schema_faults(documents)]
+        faults += [f"{shape}: {fault}" for fault in promises_broken(documents)]
+        kinds = ", ".join(sorted(document["kind"] for document in documents))
+        print(f"{shape}: {kinds}")
+    for shape, (values, words) in REFUSED.items():
+        try:
+            chart.validate_schema(chart.merge_values(values))
+            rendered(chart, values)
+        except helm_python.HelmError as error:
+            if words not in str(error):
+                faults.append(f"{shape}: refused, but not for its reason: {error}")
+        else:
+            faults.append(f"{shape}: should have been refused")
+    for fault in faults:
+        print(f"FAULT {fault}")
+    return len(faults)
+
+
+def lint() -> list[str]:
+    """What ``helm lint --strict`` says, notes aside."""
+    report = helm_python.lint(CHART, strict=True)
+    return [str(message["error"]) for message in report["messages"] if message["severity"] > 1]
+
+
+def rendered(chart: helm_python.Chart, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The chart's objects with these values."""
+    texts = chart.render(values, name="talk", namespace="voice")
+    documents = []
+    for path, text in sorted(texts.items()):
+        if path.endswith((".yaml", ".yml")):
+            documents += [document for document in yaml.safe_load_all(text) if document]
+    return documents
+
+
+def schema_faults(documents: list[dict[str, Any]]) -> list[str]:
+    """Where an object is not what Kubernetes takes."""
+    faults = []
+    for document in documents:
+        if document["kind"] in UNKNOWN_KINDS:
+            continue
+        for version in KUBERNETES:
+            try:
+                kubernetes_validate.validate(document, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                faults.append(f"{document['kind']} (Kubernetes {version}): {error.message}")
+    return faults
+
+
+def promises_broken(documents: list[dict[str, Any]]) -> list[str]:
+    """What the documents promise of every shape: confined pods, time to drain, selectors that meet their pods."""
+    [deployment] = [document for document in documents if document["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    security = container["securityContext"]
+    drain = next(float(each["value"]) for each in container["env"] if each["name"] == "ANTIPHON_DRAIN_GRACE_S")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        document["spec"].get("selector") for document in documents if document["kind"] == "Service"
+    ] + [deployment["spec"]["selector"]["matchLabels"]]
+    promises = {
+        "the root is read-only": security["readOnlyRootFilesystem"],
+        "no capabilities": security["capabilities"] == {"drop": ["ALL"]},
+        "no way to more rights": security["allowPrivilegeEscalation"] is False,
+        "not root": pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001,
+        "time to drain": pod["terminationGracePeriodSeconds"] > drain + 5,
+        "selectors meet their pods": all(selector.items() <= labels.items() for selector in selectors),
+        "no token of the cluster": pod["automountServiceAccountToken"] is False,
+    }
+    return [f"not so: {promise}" for promise, kept in promises.items() if not kept]
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)
