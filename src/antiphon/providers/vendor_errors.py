@@ -193,6 +193,8 @@ def refused(names: Names, status: int, headers: Mapping[str, str], body: bytes |
 
 def _rejection(names: Names, status: int, told: Said | None, text: str) -> ProviderRejected:
     words = f": {cleaned(told.message)}" if told and told.message else ""
+    if told and told.param and told.param not in words:
+        words += f" ({cleaned(told.param)})"
     if _has(text, _QUOTA):
         return rejected(names, "quota", f"has no credit left; check the account behind {names.key_setting}")
     if status == 401 or (_has(text, _KEY) and status in (400, 403)):
@@ -216,7 +218,14 @@ def _rejection(names: Names, status: int, told: Said | None, text: str) -> Provi
 
 _QUOTA = ("insufficient_quota", "quota_exceeded", "credit balance", "billing", "insufficient_credits")
 _KEY = ("api key", "api_key", "invalid_auth", "authentication", "unauthorized", "missing_permissions")
-_VOICE = ("voice_not_found", "invalid_voice", "unknown voice", "voice not found", "voice_id")
+_VOICE = (
+    "'body', 'voice'",
+    "voice_not_found",
+    "invalid_voice",
+    "unknown voice",
+    "voice not found",
+    "voice_id",
+)
 _MODEL = (
     "model_not_found",
     "model not found",

@@ -1,0 +1,144 @@
+"""Language: chat completions, streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any
+
+from antiphon.errors import ProviderError, ProviderRejected
+from antiphon.providers.base import Delta, LanguageOptions, Message, ProviderInfo, Tool
+from antiphon.providers.http import Answer, HttpPool, Vendor
+from antiphon.providers.openai.chat_reader import ChatReader, failure
+from antiphon.providers.openai.dialect import Dialect
+from antiphon.providers.openai.endpoint import Endpoint
+
+REASONS_FIRST = re.compile(r"(o\d|gpt-5)(?!.*chat)")
+"""OpenAI's models that think before they speak: they take no temperature."""
+
+LAST_BYTES_S = 0.1
+"""After ``[DONE]`` the connection's last bytes come with it; HTTP/1.1 needs them read to use it again."""
+
+
+class OpenAILanguageModel:
+    """``POST /chat/completions``."""
+
+    def __init__(self, pool: HttpPool, endpoint: Endpoint, model: str) -> None:
+        self._vendor = endpoint.vendor(pool, model)
+        self._model = model
+        self._official = endpoint.official
+        self._dialect = Dialect(
+            "stream_options",
+            "prompt_cache_key",
+            "reasoning_effort",
+            "temperature",
+            "max_completion_tokens",
+            "max_tokens",
+        )
+        self.info = ProviderInfo(provider=endpoint.provider, model=model)
+
+    @property
+    def vendor(self) -> Vendor:
+        """To warm."""
+        return self._vendor
+
+    @asynccontextmanager
+    async def reply(
+        self, messages: Sequence[Message], options: LanguageOptions
+    ) -> AsyncIterator[AsyncIterator[Delta]]:
+        """Leaving it early stops the model: the stream is reset, or the connection closed."""
+        async with AsyncExitStack() as stack:
+            answer = await self._ask(stack, messages, options)
+            async with aclosing(self._deltas(answer)) as deltas:
+                yield deltas
+
+    async def prefill(self, messages: Sequence[Message], options: LanguageOptions) -> None:
+        """Vendors fill their prompt caches by themselves; a request for it would be billed."""
+
+    async def _ask(
+        self, stack: AsyncExitStack, messages: Sequence[Message], options: LanguageOptions
+    ) -> Answer:
+        while True:
+            body = self._body(messages, options)
+            try:
+                return await stack.enter_async_context(
+                    self._vendor.ask("POST", "/chat/completions", json=body)
+                )
+            except ProviderRejected as error:
+                if not self._dialect.learn(error, body):
+                    raise
+
+    def _body(self, messages: Sequence[Message], options: LanguageOptions) -> dict[str, Any]:
+        """What stays the same from turn to turn comes first, for the vendor's prompt cache: tools and
+        instructions, then the conversation, which only grows at its end."""
+        optional: dict[str, Any] = {"stream_options": {"include_usage": True}}
+        reasons = self._official and REASONS_FIRST.match(self._model) is not None
+        if self._official and options.cache_key:
+            optional["prompt_cache_key"] = options.cache_key
+        if reasons:
+            optional["reasoning_effort"] = _least_effort(self._model)
+        else:
+            optional["temperature"] = options.temperature
+        limit = "max_completion_tokens" if self._official else "max_tokens"
+        if not self._dialect.takes(limit):
+            limit = "max_tokens" if self._official else "max_completion_tokens"
+        optional[limit] = options.max_tokens
+        body: dict[str, Any] = {"model": self._model, "stream": True}
+        body |= {name: value for name, value in optional.items() if self._dialect.takes(name)}
+        if options.tools:
+            body["tools"] = [_tool(tool) for tool in options.tools]
+        body["messages"] = [_message(message) for message in messages]
+        return body
+
+    async def _deltas(self, answer: Answer) -> AsyncGenerator[Delta, None]:
+        reader = ChatReader(self._vendor.names)
+        if answer.content_type == "application/json":  # a server that cannot stream
+            whole = await answer.json()
+            if whole.get("error"):
+                raise failure(self._vendor.names, whole)
+            for delta in reader.chunk(whole):
+                yield delta
+        else:
+            async with aclosing(answer.events()) as events:
+                async for event in events:
+                    for delta in reader.push(event.data):
+                        yield delta
+                    if reader.done:
+                        break
+                with contextlib.suppress(TimeoutError, ProviderError):
+                    async with asyncio.timeout(LAST_BYTES_S):
+                        async for _ in events:
+                            pass
+        for delta in reader.end():
+            yield delta
+
+
+def _least_effort(model: str) -> str:
+    """As little thinking as the model can: every second of it is silence."""
+    if model.startswith("gpt-5."):
+        return "none"
+    return "minimal" if model.startswith("gpt-5") else "low"
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": dict(tool.parameters),
+    }
+    return {"type": "function", "function": function}
+
+
+def _message(message: Message) -> Mapping[str, Any]:
+    said: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        said["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        said["tool_call_id"] = message.tool_call_id
+    return said

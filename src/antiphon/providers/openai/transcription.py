@@ -1,0 +1,166 @@
+"""Speech to text by upload: one request with all of the sound, one transcript.
+
+OpenAI can stream a transcript's text; the whole of it comes with the same last byte, and nothing is done with the
+pieces before it, so it is not asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import wave
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from antiphon.errors import ProviderRejected
+from antiphon.providers.base import SPEECH_RATE, ProviderInfo, Transcript, Usage
+from antiphon.providers.http import HttpPool, Vendor
+from antiphon.providers.openai.dialect import Dialect
+from antiphon.providers.openai.endpoint import Endpoint
+from antiphon.providers.openai.languages import iso_code
+from antiphon.providers.vendor_errors import malformed
+
+SHORTEST_S = 0.15
+"""OpenAI refuses less than 0.1 s of sound; shorter sound is filled up with silence."""
+
+NO_SPEECH = 0.6
+NO_TRUST = -1.0
+"""Whisper's own rule: a segment that is probably no speech, and in whose words it has little trust, is silence."""
+
+
+class OpenAIRecognizer:
+    """``POST /audio/transcriptions``."""
+
+    def __init__(self, pool: HttpPool, endpoint: Endpoint, model: str) -> None:
+        self._vendor = endpoint.vendor(pool, model)
+        self._model = model
+        self._dialect = Dialect("response_format", "prompt", "language")
+        self._detailed = "whisper" in model.lower()
+        """Whisper's own answers name the language and how sure it is; the newer models' have the text only."""
+        self.info = ProviderInfo(provider=endpoint.provider, model=model, streaming=False)
+
+    @property
+    def vendor(self) -> Vendor:
+        """To warm."""
+        return self._vendor
+
+    @asynccontextmanager
+    async def open(self, *, language: str | None = None, prompt: str = "") -> AsyncIterator[_Upload]:
+        """Nothing is sent before ``finish``."""
+        async with AsyncExitStack() as stack:
+            yield _Upload(self, stack, language, prompt)
+
+    async def transcribe(
+        self, stack: AsyncExitStack, pcm: bytes, language: str | None, prompt: str
+    ) -> Transcript:
+        """Ask, again when a field was refused."""
+        wav = wav_file(pcm)
+        while True:
+            fields = self._fields(language, prompt)
+            try:
+                answer = await stack.enter_async_context(
+                    self._vendor.ask(
+                        "POST",
+                        "/audio/transcriptions",
+                        data=fields,
+                        files={"file": ("speech.wav", wav, "audio/wav")},
+                    )
+                )
+                break
+            except ProviderRejected as error:
+                if not self._dialect.learn(error, fields):
+                    raise
+        return self._read(await answer.json(), len(pcm) / 2 / SPEECH_RATE)
+
+    def _fields(self, language: str | None, prompt: str) -> dict[str, str]:
+        detailed = self._detailed and self._dialect.takes("response_format")
+        fields = {"model": self._model, "response_format": "verbose_json" if detailed else "json"}
+        if not detailed and not self._dialect.takes("response_format"):
+            del fields["response_format"]
+        if language and self._dialect.takes("language"):
+            fields["language"] = language
+        if prompt and self._dialect.takes("prompt"):
+            fields["prompt"] = prompt
+        return fields
+
+    def _read(self, answer: dict[str, Any], sent_s: float) -> Transcript:
+        text = answer.get("text")
+        if not isinstance(text, str):
+            raise malformed(self._vendor.names, "a transcription without a text")
+        segments = [s for s in answer.get("segments") or () if isinstance(s, dict)]
+        if segments and all(_is_silence(segment) for segment in segments):
+            text = ""
+        return Transcript(
+            text=text.strip(),
+            final=True,
+            language=iso_code(str(answer.get("language") or "")),
+            confidence=_confidence(segments),
+            usage=_usage(answer.get("usage"), sent_s),
+        )
+
+
+class _Upload:
+    """One stretch of sound, kept until it is whole."""
+
+    def __init__(
+        self, recognizer: OpenAIRecognizer, stack: AsyncExitStack, language: str | None, prompt: str
+    ) -> None:
+        self._recognizer = recognizer
+        self._stack = stack
+        self._language = language
+        self._prompt = prompt
+        self._pcm = bytearray()
+
+    async def send(self, pcm: bytes) -> None:
+        self._pcm += pcm
+
+    async def finish(self) -> None:
+        """The request goes out when the transcript is asked for."""
+
+    async def __aiter__(self) -> AsyncIterator[Transcript]:
+        if not self._pcm:
+            yield Transcript(text="", final=True)
+            return
+        yield await self._recognizer.transcribe(self._stack, bytes(self._pcm), self._language, self._prompt)
+
+
+def wav_file(pcm: bytes) -> bytes:
+    """PCM s16le mono at ``SPEECH_RATE`` as a WAV file of at least ``SHORTEST_S``."""
+    shortest = 2 * round(SHORTEST_S * SPEECH_RATE)
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SPEECH_RATE)
+        file.writeframes(pcm.ljust(shortest, b"\0"))
+    return out.getvalue()
+
+
+def _is_silence(segment: dict[str, Any]) -> bool:
+    return (
+        _number(segment.get("no_speech_prob"), 0.0) > NO_SPEECH
+        and _number(segment.get("avg_logprob"), 0.0) < NO_TRUST
+    )
+
+
+def _confidence(segments: list[dict[str, Any]]) -> float | None:
+    """The mean probability of a token over all segments."""
+    trusts = [_number(s["avg_logprob"], 0.0) for s in segments if "avg_logprob" in s]
+    return min(1.0, math.exp(sum(trusts) / len(trusts))) if trusts else None
+
+
+def _usage(usage: object, sent_s: float) -> Usage:
+    """Whisper is billed by the second and says how many; the newer models by the token."""
+    if not isinstance(usage, dict):
+        return Usage(audio_s=sent_s)
+    return Usage(
+        audio_s=_number(usage.get("seconds"), sent_s),
+        input_tokens=int(_number(usage.get("input_tokens"), 0)),
+        output_tokens=int(_number(usage.get("output_tokens"), 0)),
+    )
+
+
+def _number(value: object, otherwise: float) -> float:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if good and isinstance(value, int | float) else otherwise
