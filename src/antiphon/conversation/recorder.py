@@ -5,6 +5,8 @@ It holds words (a replay needs them), so it is written to disk only when the ope
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -33,6 +35,33 @@ class Asked:
     at: float
 
 
+class Outline:
+    """The loudness of the sound over time. In arrays: as tuples it was the largest part of a long session."""
+
+    def __init__(self) -> None:
+        self._ends = array("d")
+        """Seconds."""
+        self._peaks = array("B")
+        """0-100."""
+
+    @property
+    def end(self) -> float:
+        """Of the last stretch, in seconds; before the first, long ago."""
+        return self._ends[-1] if self._ends else -math.inf
+
+    def add(self, end: float, peak: int) -> None:
+        """A stretch that ends at ``end`` seconds; the oldest are forgotten, a tenth of them at a time."""
+        if len(self._ends) >= PEAKS:
+            del self._ends[: PEAKS // 10]
+            del self._peaks[: PEAKS // 10]
+        self._ends.append(round(end, 3))
+        self._peaks.append(peak)
+
+    def peaks(self) -> list[tuple[float, int]]:
+        """(end of the stretch in seconds, its peak 0-100)."""
+        return list(zip(self._ends, self._peaks, strict=True))
+
+
 @dataclass(slots=True)
 class FlightRecorder:
     """Signals into the turn machine, its decisions, and the outline of the sound."""
@@ -40,8 +69,7 @@ class FlightRecorder:
     signals: deque[t.Event] = field(default_factory=lambda: deque(maxlen=SIGNALS))
     decisions: deque[t.Note] = field(default_factory=lambda: deque(maxlen=DECISIONS))
     asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=SIGNALS))
-    peaks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=PEAKS))
-    """(end of the stretch in seconds, its peak 0-100)."""
+    outline: Outline = field(default_factory=Outline)
 
     def signal(self, event: t.Event) -> None:
         """The machine was told this."""
@@ -57,11 +85,11 @@ class FlightRecorder:
 
     def sound(self, until: float, pcm: bytes) -> None:
         """Microphone sound up to ``until``, PCM s16le."""
-        if self.peaks and until - self.peaks[-1][0] < PEAK_S:
+        if until - self.outline.end < PEAK_S:
             return
         samples = np.frombuffer(pcm, dtype="<i2")
         peak = int(np.abs(samples.astype(np.int32)).max()) if samples.size else 0
-        self.peaks.append((round(until, 3), round(peak * 100 / 32_768)))
+        self.outline.add(until, round(peak * 100 / 32_768))
 
     def to_json(self, *, session_id: str, policy: TurnPolicy) -> dict[str, Any]:
         """All of it, for ``antiphon replay``. Holds what was said."""
@@ -72,5 +100,5 @@ class FlightRecorder:
             "signals": [{"event": type(signal).__name__, **asdict(signal)} for signal in self.signals],
             "asked": [asdict(asked) for asked in self.asked],
             "decisions": [asdict(note) for note in self.decisions],
-            "peaks": list(self.peaks),
+            "peaks": self.outline.peaks(),
         }
