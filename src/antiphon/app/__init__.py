@@ -6,6 +6,7 @@ import asyncio
 
 from antiphon.app.access import address_policy, ways_in
 from antiphon.app.assistant import open_assistant
+from antiphon.app.observing import budgets_of, observability_of
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
 from antiphon.app.usage import Costs, check_costs, open_costs
@@ -32,9 +33,12 @@ def build_application(settings: Settings) -> Application:
     check_scripted(settings)
     check_costs(settings)
     audience = Audience()
+    watching = observability_of(settings)
 
     async def load(readiness: Readiness) -> None:
         async with open_costs(settings) as costs:
+            watching.price = costs.keeper.cost
+            watching.sources.budgets = lambda: budgets_of(costs.totals())
             with audience.joined(costs.keeper, costs.allowance):
                 await keep_loaded(settings, readiness, costs)
 
@@ -47,6 +51,7 @@ def build_application(settings: Settings) -> Application:
             addresses=address_policy(settings),
             trusted_proxies=settings.trusted_proxies,
             operator_token=settings.operator_token.get_secret_value(),
+            metrics_networks=settings.metrics_networks,
             limits=VoiceLimits(
                 max_message_bytes=settings.max_message_bytes,
                 start_timeout_s=settings.start_timeout_s,
@@ -60,6 +65,7 @@ def build_application(settings: Settings) -> Application:
         ),
         load,
         audience,
+        watching,
     )
 
 

@@ -179,6 +179,8 @@ class ResponseDone:
     interrupted: bool
     error: str
     """Code of what went wrong, empty when nothing did."""
+    trace_id: str = ""
+    """Of the session's OpenTelemetry trace, hex; empty while traces are off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

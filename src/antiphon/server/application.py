@@ -22,8 +22,10 @@ from antiphon.server.callers import Network
 from antiphon.server.credentials import Way
 from antiphon.server.entrance import Access, Entrance
 from antiphon.server.http_edge import HttpEdge
+from antiphon.server.metrics_page import MetricsPage
 from antiphon.server.operator_access import OperatorAccess
 from antiphon.server.operator_api import OperatorApi, SessionList
+from antiphon.server.operator_page import OperatorPage
 from antiphon.server.page import Page, read_page
 from antiphon.server.ticket_desk import TicketAnswer
 from antiphon.server.voice import Call, VoiceLimits
@@ -34,6 +36,7 @@ from antiphon.sessions.offer import Offer
 from antiphon.sessions.readiness import Readiness
 from antiphon.sessions.registry import Registry
 from antiphon.telemetry.logs import logger
+from antiphon.telemetry.observability import Observability
 
 Loading = Callable[[Readiness], Awaitable[None]]
 """Makes the server ready, keeps what it loaded until it is cancelled, and then lets go of it."""
@@ -55,17 +58,28 @@ class FrontDoor:
     addresses: LimitPolicy = field(default_factory=LimitPolicy)
     trusted_proxies: Sequence[Network] = ()
     operator_token: str = field(default="", repr=False)
+    metrics_networks: Sequence[Network] = ()
+    """From where ``/metrics`` may be read without the operator token."""
 
 
 class Application:
     """What the routes serve. ``asgi`` is the application for the web server."""
 
-    def __init__(self, door: FrontDoor, loading: Loading, audience: Audience | None = None) -> None:
+    def __init__(
+        self,
+        door: FrontDoor,
+        loading: Loading,
+        audience: Audience | None = None,
+        observability: Observability | None = None,
+    ) -> None:
         self.readiness = Readiness()
         self.audience = audience or Audience()
         self.registry = Registry(
             readiness=self.readiness, max_sessions=door.max_sessions, audience=self.audience
         )
+        self.observability = observability or Observability()
+        self.observability.sources.max_sessions = door.max_sessions
+        self.observability.sources.ready = lambda: self.readiness.ready
         self._door = door
         self._loading = loading
         self.operators = OperatorAccess(door.operator_token, refused=self.audience.refused)
@@ -94,6 +108,7 @@ class Application:
         )
         app.add_api_websocket_route("/ws/voice", self.voice)
         self._add_operator_routes(app)
+        self._add_observing_routes(app, page)
         app.add_exception_handler(ClientError, http_error)
         app.add_exception_handler(RequestValidationError, unreadable_request)
         if self._door.allowed_origins:
@@ -123,13 +138,36 @@ class Application:
         app.add_api_route("/api/operator", api.log_in, methods=["POST"], status_code=204)
         app.add_api_route("/api/operator", api.log_out, methods=["DELETE"], status_code=204)
 
+    def _add_observing_routes(self, app: FastAPI, page: Page) -> None:
+        metrics = MetricsPage(
+            self.observability.metrics, self.operators, networks=self._door.metrics_networks
+        )
+        app.add_route("/metrics", metrics.show, methods=["GET"])
+        operator = OperatorPage(self.observability, page)
+        app.add_route("/operator", operator.start, methods=["GET", "HEAD"])
+        for path, answer in (
+            ("now", operator.now),
+            ("day", operator.day),
+            ("turns", operator.turns),
+            ("report", operator.report),
+        ):
+            app.add_api_route(
+                f"/api/operator/{path}",
+                answer,
+                methods=["GET"],
+                response_model=None,
+                dependencies=[Depends(self.operators.require)],
+            )
+
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """The server answers at once; models load beside it."""
-        async with asyncio.TaskGroup() as tasks:
-            loading = tasks.create_task(self._load())
-            yield
-            loading.cancel()
+        async with self.observability.watch() as listeners:
+            with self.audience.joined(*listeners):
+                async with asyncio.TaskGroup() as tasks:
+                    loading = tasks.create_task(self._load())
+                    yield
+                    loading.cancel()
 
     async def _load(self) -> None:
         try:
@@ -199,6 +237,7 @@ class Application:
                         limits=self._door.limits,
                         draining=self.registry.draining,
                         audience=self.audience,
+                        trace_id=self.observability.trace_id(session.id),
                     ).run()
         except (RefusedError, TicketError) as refused:
             await self._turn_away(websocket, refused)

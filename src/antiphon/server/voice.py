@@ -99,6 +99,7 @@ class Call:
         limits: VoiceLimits,
         draining: asyncio.Event,
         audience: Audience | None = None,
+        trace_id: str = "",
     ) -> None:
         self._websocket = websocket
         self._session = session
@@ -106,6 +107,7 @@ class Call:
         self._limits = limits
         self._draining = draining
         self._audience = audience or Audience()
+        self._trace_id = trace_id
         self._connection = ServerConnection(
             max_message_bytes=limits.max_message_bytes,
             messages_per_s=limits.messages_per_s,
@@ -119,6 +121,8 @@ class Call:
     async def run(self) -> None:
         """Hold the call to its end and close the socket. Safe to cancel: the conversation ends with it."""
         structlog.contextvars.bind_contextvars(session_id=self._session.id)
+        if self._trace_id:
+            structlog.contextvars.bind_contextvars(trace_id=self._trace_id)
         begun = self._now()
         closing: Closing | None = NORMAL
         try:
@@ -264,7 +268,7 @@ class Call:
             return
         if isinstance(event, events.Interrupted):
             self._outgoing.drop_sound()
-        message = wire_message(event, self._assistant.price)
+        message = wire_message(event, self._assistant.price, trace_id=self._trace_id)
         if isinstance(message, bytes):
             self._outgoing.put(message)
         elif message is not None:

@@ -14,7 +14,9 @@ Price = Callable[[events.ProviderCall], int | None]
 """What a call cost, in millionths of a US dollar; None when nobody knows."""
 
 
-def wire_message(event: events.Event, price: Price = free) -> wire.ServerMessage | bytes | None:
+def wire_message(
+    event: events.Event, price: Price = free, *, trace_id: str = ""
+) -> wire.ServerMessage | bytes | None:
     """The JSON message, or the binary one, that tells of an event; None for what clients are not told."""
     match event:
         case events.SpeechStarted():
@@ -42,7 +44,7 @@ def wire_message(event: events.Event, price: Price = free) -> wire.ServerMessage
                 reply_id=event.reply_id, heard_ms=event.heard_ms, heard_text=event.heard_text
             )
         case events.ReplyDone():
-            return _response_done(event, price)
+            return _response_done(event, price, trace_id)
         case events.Decision():
             return wire.Decision(
                 at_ms=_ms(event.at_s), kind=event.kind, reason=event.reason, details=dict(event.details)
@@ -57,7 +59,7 @@ def wire_message(event: events.Event, price: Price = free) -> wire.ServerMessage
             assert_never(event)
 
 
-def _response_done(event: events.ReplyDone, price: Price) -> wire.ResponseDone:
+def _response_done(event: events.ReplyDone, price: Price, trace_id: str) -> wire.ResponseDone:
     return wire.ResponseDone(
         turn_id=event.turn_id,
         reply_id=event.reply_id,
@@ -70,6 +72,7 @@ def _response_done(event: events.ReplyDone, price: Price) -> wire.ResponseDone:
         usage=wire_usage(event.calls, price),
         interrupted=event.interrupted,
         error=event.error,
+        trace_id=trace_id,
     )
 
 

@@ -1,0 +1,37 @@
+"""Metrics, traces and the day's figures, as the settings want them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from antiphon.errors import SettingsError
+from antiphon.settings import Settings
+from antiphon.telemetry.observability import Observability, Watching
+from antiphon.telemetry.pricing import MICRO, BudgetState
+from antiphon.usage.calendar import time_zone
+from antiphon.usage.totals import Totals
+
+
+def observability_of(settings: Settings) -> Observability:
+    """What watches the server. Raises SettingsError when traces are wanted and cannot be made."""
+    if settings.traces and find_spec("opentelemetry.exporter") is None:
+        raise SettingsError(
+            "ANTIPHON_TRACES is set, but OpenTelemetry is not installed. Install it with "
+            "`pip install 'antiphon[traces]'`, or unset ANTIPHON_TRACES."
+        )
+    return Observability(
+        Watching(
+            data=settings.data,
+            report_days=settings.report_days,
+            zone=time_zone(settings.time_zone),
+            traces=settings.traces,
+            trace_sample=settings.trace_sample,
+            transcripts=settings.transcripts,
+        )
+    )
+
+
+def budgets_of(totals: Totals) -> tuple[BudgetState, ...]:
+    """The day's budget as the ledger knows it, other replicas' spending included."""
+    limit = totals.limit / MICRO if totals.limit else None
+    return (BudgetState(name="day", spent_usd=totals.spent / MICRO, limit_usd=limit),)

@@ -1,0 +1,131 @@
+// Wiring: asks the server every two seconds while somebody looks, and shows what it says.
+
+import * as api from './api.js';
+import { found, made } from './dom.js';
+import { charts } from './views/charts.js';
+import { errors, providers } from './views/providers.js';
+import { sessions } from './views/sessions.js';
+import { stages } from './views/stages.js';
+import { turns } from './views/turns.js';
+import { tiles, verdict } from './views/well.js';
+
+/** ms between two questions; the day's figures change slowly. */
+const [EVERY, DAY_EVERY] = [2000, 60_000];
+
+const login = /** @type {HTMLFormElement} */ (found('login'));
+const token = /** @type {HTMLInputElement} */ (found('token'));
+const ending = /** @type {HTMLDialogElement} */ (found('ending'));
+const drawDay = charts(found('charts'));
+
+let lastTurn = 0;
+let dayAt = -Infinity;
+let toldAt = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+
+/** @param {boolean} inside whether this browser is an operator's */
+function show(inside) {
+	login.hidden = inside;
+	found('board').hidden = !inside;
+	found('leave').hidden = !inside;
+	if (!inside) token.focus();
+}
+
+async function look() {
+	clearTimeout(timer);
+	try {
+		const now = await api.now();
+		show(true);
+		verdict(found('verdict'), now);
+		tiles(found('tiles'), now);
+		providers(found('providers'), now.providers);
+		errors(found('errors'), now.last_errors);
+		found('turns-note').textContent = now.transcripts
+			? 'With what was said: ANTIPHON_TRANSCRIPTS is on.'
+			: 'What was said is not kept (ANTIPHON_TRANSCRIPTS).';
+		await Promise.all([lookAtSessions(), lookAtTurns(now.last_turn), lookAtDay()]);
+		toldAt = performance.now();
+	} catch (problem) {
+		if (problem instanceof api.NotLetIn) {
+			show(false);
+			if (token.value) found('login-problem').textContent = problem.message;
+			return;
+		}
+	}
+	tellAge();
+	timer = setTimeout(look, EVERY);
+}
+
+async function lookAtSessions() {
+	sessions(found('live'), (await api.sessions()).sessions, end);
+}
+
+/** @param {number} newest */
+async function lookAtTurns(newest) {
+	if (newest < lastTurn) { // it was started anew
+		lastTurn = 0;
+		found('turns').replaceChildren();
+	}
+	if (newest > lastTurn) {
+		const { turns: fresh } = await api.turns(lastTurn);
+		lastTurn = Math.max(lastTurn, ...fresh.map(({ number }) => number));
+		turns(found('turns'), fresh);
+	}
+	if (!found('turns').children.length) found('turns').replaceChildren(made('p', 'nothing', 'None since the start.'));
+}
+
+async function lookAtDay() {
+	if (performance.now() - dayAt < DAY_EVERY) return;
+	const day = await api.day();
+	dayAt = performance.now();
+	drawDay(day);
+	stages(found('stages'), day);
+}
+
+/** Old figures must not pass for new ones. */
+function tellAge() {
+	const age = Math.round((performance.now() - toldAt) / 1000);
+	const old = age > (3 * EVERY) / 1000;
+	const text = !toldAt ? 'The server does not answer' : old ? `No answer for ${age} s` : 'Live';
+	const place = found('freshness');
+	if (place.textContent !== text) place.textContent = text;
+	place.classList.toggle('old', old || !toldAt);
+}
+
+/** @param {string} id */
+function end(id) {
+	found('ending-title').textContent = `End conversation ${id}?`;
+	ending.returnValue = '';
+	ending.addEventListener('close', async () => {
+		if (ending.returnValue !== 'end') return;
+		await api.end(id).catch((problem) => { found('freshness').textContent = String(problem.message); });
+		look();
+	}, { once: true });
+	ending.showModal();
+}
+
+login.addEventListener('submit', async (event) => {
+	event.preventDefault();
+	found('login-problem').textContent = '';
+	try {
+		await api.logIn(token.value);
+		token.value = '';
+		look();
+	} catch (problem) {
+		found('login-problem').textContent = problem instanceof Error ? problem.message : String(problem);
+	}
+});
+
+found('leave').addEventListener('click', async () => {
+	clearTimeout(timer);
+	await api.logOut().catch(() => {});
+	found('freshness').textContent = '';
+	show(false);
+});
+
+document.addEventListener('visibilitychange', () => {
+	if (document.hidden) clearTimeout(timer);
+	else look();
+});
+
+look();

@@ -1,0 +1,35 @@
+// Numbers as people read them, always with their unit. Pure.
+
+/** @param {number | null | undefined} ms from the last word to the first sound, and the like */
+export function time(ms) {
+	if (ms === null || ms === undefined) return '–';
+	if (ms < 0.95) return `${ms.toFixed(1)} ms`;
+	return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** @param {number | null | undefined} usd with as many places as it takes to see something */
+export function money(usd) {
+	if (usd === null || usd === undefined) return 'unknown';
+	if (usd === 0) return '$0.00';
+	return usd < 0.01 ? `$${Number(usd.toPrecision(2))}` : `$${usd.toFixed(usd < 1 ? 3 : 2)}`;
+}
+
+/** @param {number} seconds */
+export function length(seconds) {
+	const whole = Math.max(0, Math.round(seconds));
+	if (whole < 60) return `${whole} s`;
+	if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+	return `${Math.floor(whole / 3600)} h ${String(Math.floor(whole / 60) % 60).padStart(2, '0')} min`;
+}
+
+/** @param {number | null} share 0-1 */
+export const percent = (share) => (share === null ? '–' : `${Math.round(share * 100)} %`);
+
+/** @param {number} count */
+export const whole = (count) => count.toLocaleString('en').replaceAll(',', ' ');
+
+/** @param {number} seconds since 1970, as the clock of whoever looks shows it */
+export function clock(seconds) {
+	const at = new Date(seconds * 1000);
+	return [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => String(part).padStart(2, '0')).join(':');
+}

@@ -1,0 +1,37 @@
+// Is it well? What needs a person, in sentences. Pure.
+
+import { money, percent, time } from './figures.js';
+
+/** Fewer turns than this say nothing about a percentile. */
+const ENOUGH_TURNS = 5;
+/** More of the calls than this failing is more than bad luck. */
+const MANY_ERRORS = 0.05;
+/** From here on a budget is told of. */
+const BUDGET_NEAR = 0.8;
+/** ms. A loop this late is heard as stutter. */
+const LATE_LOOP = 100;
+
+/** @param {Now} now @returns {string[]} empty when all is well */
+export function troubles(now) {
+	const found = [];
+	if (!now.ready) found.push('It is not ready: callers are turned away.');
+	for (const { provider, breaker, last_error } of now.providers) {
+		if (breaker === 'open') found.push(`${provider} is not asked any more: it keeps failing${last_error ? ` (${last_error})` : ''}.`);
+		if (breaker === 'half_open') found.push(`${provider} failed and is being tried again.`);
+	}
+	if (now.provider_calls >= ENOUGH_TURNS && now.errors / now.provider_calls > MANY_ERRORS) {
+		found.push(`${percent(now.errors / now.provider_calls)} of the requests to providers failed in the last ${now.minutes} minutes.`);
+	}
+	const { p95_ms: p95, turns } = now.first_sound;
+	if (turns >= ENOUGH_TURNS && p95 !== null && p95 > now.budget_ms) {
+		found.push(`One answer in twenty starts later than ${time(p95)}; the budget is ${time(now.budget_ms)}.`);
+	}
+	const { now: live, max } = now.sessions;
+	if (max && live >= max) found.push(`All ${max} conversations are taken: callers are turned away.`);
+	const { today_usd: spent, budget_usd: budget, unpriced } = now.cost;
+	if (budget && spent >= budget) found.push(`The budget of ${money(budget)} is spent.`);
+	else if (budget && spent >= budget * BUDGET_NEAR) found.push(`${percent(spent / budget)} of today’s budget is spent.`);
+	if (unpriced) found.push(`${unpriced} requests have no price: the cost is higher than shown.`);
+	if (now.lag_ms !== null && now.lag_ms > LATE_LOOP) found.push(`The server is ${time(now.lag_ms)} behind: it has too much to do.`);
+	return found;
+}

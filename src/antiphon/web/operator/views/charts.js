@@ -1,0 +1,121 @@
+// Four charts of the last 24 hours, drawn by the vendored uPlot. Each says in words what it shows, too.
+
+import { found, made } from '../dom.js';
+import { clock, money, time, whole } from '../figures.js';
+
+const HEIGHT = 170;
+
+/** @typedef {{ title: string, lines: { of: (point: Point) => number | null, colour: string, fill?: boolean }[],
+ *   format: (value: number) => string, latest: (points: Point[]) => string, gaps?: boolean, mark?: (day: Day) => number }} Chart */
+
+/** @type {Chart[]} */
+const CHARTS = [
+	{
+		title: 'First sound',
+		lines: [{ of: (p) => p.p50_ms, colour: '--spent' }, { of: (p) => p.p95_ms, colour: '--spent-2' }],
+		format: (ms) => time(ms).replace('.00', ''),
+		latest: (points) => {
+			const last = points.filter((point) => point.turns).at(-1);
+			return last ? `typical ${time(last.p50_ms)}, 95 % within ${time(last.p95_ms)}` : 'no turns yet';
+		},
+		gaps: true,
+		mark: (day) => Object.values(day.budget_ms).reduce((sum, ms) => sum + ms, 0),
+	},
+	{
+		title: 'Conversations at once',
+		lines: [{ of: (p) => p.sessions, colour: '--spent', fill: true }],
+		format: (count) => (Number.isInteger(count) ? whole(count) : ''),
+		latest: (points) => `at most ${whole(Math.max(0, ...points.map((point) => point.sessions)))}`,
+	},
+	{
+		title: 'Errors',
+		lines: [{ of: (p) => p.errors, colour: '--late', fill: true }],
+		format: (count) => (Number.isInteger(count) ? whole(count) : ''),
+		latest: (points) => `${whole(points.reduce((sum, point) => sum + point.errors, 0))} in all`,
+	},
+	{
+		title: 'Cost an hour',
+		lines: [{ of: (p) => p.cost_usd, colour: '--spent', fill: true }],
+		format: money,
+		latest: (points) => `${money(points.reduce((sum, point) => sum + point.cost_usd, 0))} in all`,
+	},
+];
+
+/** @param {string} name of a colour in style.css */
+function colour(name) {
+	// A canvas cannot read light-dark(): an element of that colour can be asked what it came to.
+	const probe = made('i', '');
+	probe.style.color = `var(${name})`;
+	document.body.append(probe);
+	const value = getComputedStyle(probe).color;
+	probe.remove();
+	return value;
+}
+
+/** @param {Chart} chart @param {Day} day @returns {(number | null)[][]} */
+function columns(chart, day) {
+	const perHour = chart.title === 'Cost an hour' ? 3600 / day.step_s : 1;
+	return [day.points.map(({ at }) => at), ...chart.lines.map(({ of }) => day.points.map((point) => {
+		const value = of(point);
+		return value === null ? null : value * perHour;
+	}))];
+}
+
+/** @param {Chart} chart @param {HTMLElement} place @param {Day} day */
+function drawn(chart, place, day) {
+	const ink = colour('--ink-2'), line = colour('--line'), mark = chart.mark?.(day);
+	const axis = { stroke: ink, font: '12px sans-serif', grid: { stroke: line, width: 1 }, ticks: { show: false } };
+	const options = {
+		width: place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
+		scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number | null} */ most) => [0, Math.max((most ?? 0) * 1.1, mark ? mark * 1.15 : 0, chart.title === 'Cost an hour' ? 0.001 : 1)] } },
+		axes: [
+			{ ...axis, space: 64, values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((s) => clock(s).slice(0, 5)) },
+			{ ...axis, size: 64, space: 34, values: (/** @type {unknown} */ _, /** @type {number[]} */ values) => values.map(chart.format) },
+		],
+		series: [{}, ...chart.lines.map(({ colour: name, fill }) => {
+			const stroke = colour(name);
+			return { stroke, width: 1.5, fill: fill ? stroke.replace('rgb(', 'rgba(').replace(')', ', .18)') : undefined, points: { show: chart.gaps, size: 3, fill: stroke }, spanGaps: false };
+		})],
+		hooks: mark ? { draw: [(/** @type {any} */ plot) => {
+			const { ctx, bbox } = plot, y = Math.round(plot.valToPos(mark, 'y', true));
+			ctx.save();
+			ctx.strokeStyle = ink;
+			ctx.setLineDash([6, 5]);
+			ctx.beginPath();
+			ctx.moveTo(bbox.left, y);
+			ctx.lineTo(bbox.left + bbox.width, y);
+			ctx.stroke();
+			ctx.restore();
+		}] } : {},
+	};
+	return new uPlot(options, columns(chart, day), place);
+}
+
+/** Draws them in `place`; what it returns draws them anew with another day, or after a change of size or theme.
+ * @param {HTMLElement} place */
+export function charts(place) {
+	const figures = CHARTS.map((chart) => {
+		const latest = made('span', 'latest'), plot = made('div', 'plot');
+		plot.setAttribute('aria-hidden', 'true');
+		place.append(made('figure', 'chart', made('figcaption', '', made('span', 'title', chart.title), latest), plot));
+		return { chart, latest, plot, drawing: /** @type {uPlot | null} */ (null) };
+	});
+	/** @type {Day | null} */
+	let day = null;
+	const draw = () => {
+		if (!day || !found('board').checkVisibility()) return;
+		for (const figure of figures) {
+			figure.drawing?.destroy();
+			figure.drawing = drawn(figure.chart, figure.plot, day);
+		}
+	};
+	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+	new ResizeObserver(draw).observe(place);
+	return (/** @type {Day} */ next) => {
+		day = next;
+		for (const { chart, latest } of figures) {
+			latest.textContent = chart.latest(day.points) + (chart.mark ? ` · dashed: budget ${time(chart.mark(day))}` : '');
+		}
+		draw();
+	};
+}

@@ -1,0 +1,58 @@
+// Recent turns, newest first; each opens its waterfall and, when the operator wants them kept, its words.
+
+import { bar, heading, made, table } from '../dom.js';
+import { clock, money, time } from '../figures.js';
+import { NAMES } from './stages.js';
+
+/** Rows on the page; the server keeps 200. */
+const KEEP = 50;
+
+/** @param {Turn} turn */
+function outcome({ error, interrupted, latency_ms: latency }) {
+	if (error) return made('span', 'outcome bad', error.replaceAll('_', ' '));
+	if (!interrupted) return made('span', 'outcome');
+	return made('span', 'outcome dim', 'first_sound' in latency ? 'cut short' : 'taken back');
+}
+
+/** @param {Turn} turn */
+function waterfall({ stages, latency_ms: latency }) {
+	const first = Math.min(0, ...stages.map(({ start_ms }) => start_ms));
+	const last = Math.max(latency.first_sound ?? 0, ...stages.map(({ end_ms }) => end_ms), first + 1);
+	const rows = stages.map(({ name, start_ms: start, end_ms: end }) => {
+		const lane = made('span', 'bars', bar('spent', (start - first) / (last - first), (end - start) / (last - first)));
+		return made('tr', '', heading(NAMES[name] ?? name, 'dim'), made('td', 'lane', lane), made('td', 'number', time(end - start)));
+	});
+	const foot = made('tr', '', heading('First sound'), made('td', ''), made('td', 'number', time(latency.first_sound)));
+	return table([['Stage', ''], ['from the last word on', 'lane'], ['took', 'number']], rows, [foot]);
+}
+
+/** @param {Turn} turn */
+function inside(turn) {
+	const parts = [];
+	if (turn.asked || turn.answered) {
+		parts.push(made('dl', 'words', made('dt', '', 'Asked'), made('dd', '', turn.asked || '–'), made('dt', '', 'Answered'), made('dd', '', turn.answered || '–')));
+	}
+	if (turn.stages.length) parts.push(waterfall(turn));
+	else parts.push(made('p', 'dim', 'It was not answered aloud.'));
+	const providers = Object.values(turn.providers).join(' · ');
+	parts.push(made('p', 'note', [providers, turn.trace_id && `trace ${turn.trace_id}`].filter(Boolean).join(' · ')));
+	return made('div', 'inside', ...parts);
+}
+
+/** @param {Turn} turn */
+function entry(turn) {
+	const summary = made('summary', '', made('span', 'dim', clock(turn.ended_s)), made('span', '', time(turn.latency_ms.first_sound)),
+		made('span', 'who dim', turn.asked || `${turn.session} ${turn.turn_id}`), outcome(turn), made('span', 'cost dim', money(turn.cost_usd)));
+	const details = made('details', '', summary);
+	// What nobody opens is never made.
+	details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(inside(turn)); });
+	return details;
+}
+
+/** New turns come on top; those that are open stay open. @param {HTMLElement} place @param {Turn[]} turns newest first */
+export function turns(place, turns) {
+	if (!turns.length) return;
+	place.querySelector('.nothing')?.remove();
+	place.prepend(...turns.slice(0, KEEP).map(entry));
+	while (place.children.length > KEEP) place.lastElementChild?.remove();
+}
