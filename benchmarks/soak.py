@@ -33,9 +33,10 @@ from antiphon.server.serving import listen
 SAMPLE_S = 10.0
 WARM_UP_SHARE = 0.1
 """Of the run, before memory is taken as the size to hold: caches and the allocator's arenas fill."""
-WARM_UP_LEAST_S = 60.0
-WINDOW = 6
-"""Samples whose median counts, at the beginning and the end: a minute."""
+WARM_UP_LEAST_S = 180.0
+WINDOW_SHARE = 6
+"""Parts of the warm run of which the first and the last are compared, by their mean: minutes, because every session
+keeps its last minute and a half of sound, lets go of it five seconds at a time, and does so when it likes."""
 GROWTH_MOST = 0.05
 AT_ONCE = 20
 """Connections that come and go side by side in ``--cycles``."""
@@ -149,14 +150,15 @@ def judged(samples: list[Footprint], duration_s: float, after: Footprint) -> dic
     """The first look was at an empty server; ``after`` is when all have left."""
     before, talking = samples[0], samples[1:]
     skip = round(max(duration_s * WARM_UP_SHARE, WARM_UP_LEAST_S) / SAMPLE_S)
-    warm = talking[skip:] if len(talking) > skip + 2 * WINDOW else talking[len(talking) // 4 :]
-    first, last = warm[:WINDOW], warm[-WINDOW:]
-    growth = {name: round(_median(last, name) / _median(first, name) - 1, 4) for name in ("rss_mb", "uss_mb")}
+    warm = talking[skip:] if len(talking) > skip + WINDOW_SHARE else talking[len(talking) // 4 :]
+    window = max(len(warm) // WINDOW_SHARE, 1)
+    first, last = warm[:window], warm[-window:]
+    growth = {name: round(_mean(last, name) / _mean(first, name) - 1, 4) for name in ("rss_mb", "uss_mb")}
     constant = after.files <= before.files and after.tasks <= before.tasks
     return {
         "empty": before,
-        "warm_rss_mb": _median(first, "rss_mb"),
-        "end_rss_mb": _median(last, "rss_mb"),
+        "warm_rss_mb": _mean(first, "rss_mb"),
+        "end_rss_mb": _mean(last, "rss_mb"),
         "growth": growth,
         "tasks": [min(s.tasks for s in warm), max(s.tasks for s in warm)],
         "files": [min(s.files for s in warm), max(s.files for s in warm)],
@@ -166,8 +168,8 @@ def judged(samples: list[Footprint], duration_s: float, after: Footprint) -> dic
     }
 
 
-def _median(samples: list[Footprint], name: str) -> float:
-    return round(statistics.median(getattr(sample, name) for sample in samples), 2)
+def _mean(samples: list[Footprint], name: str) -> float:
+    return round(statistics.fmean(getattr(sample, name) for sample in samples), 2)
 
 
 class _Deaf:
