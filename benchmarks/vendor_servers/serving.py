@@ -86,7 +86,8 @@ async def open_vendor_servers(
 
 
 def _listen(port: int) -> socket.socket:
-    listening = socket.socket()
+    # With the protocol named: asyncio sets TCP_NODELAY only then, and small pieces would wait 40 ms for their answer.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))
     listening.listen(512)

@@ -53,6 +53,10 @@ class Connections(httpcore2.AsyncConnectionPool):
             network_backend=self._network_backend,
         )
 
+    def there(self, origin: Origin) -> int:
+        """Open connections to a vendor."""
+        return sum(c.can_handle_request(origin) and c.is_connected() for c in self.connections)
+
     def doubt(self, origin: Origin, since: float) -> None:
         """A request sent at ``since`` (loop time) has had no answer: HTTP/2 connections that have heard nothing
         from the vendor since then are dead, and get no new requests."""

@@ -94,7 +94,9 @@ class HttpPool:
         )
         if vendor.address not in self._warmths:
             self._warmths[vendor.address] = Warmth(
-                lambda: vendor.knock(warm_path), lambda: self.opened_to(vendor.address)
+                lambda: vendor.knock(warm_path),
+                opened=lambda: self.opened_to(vendor.address),
+                there=lambda: self._connections.there(vendor.origin),
             )
         return vendor
 
@@ -139,7 +141,7 @@ class Vendor:
         """``host:port``"""
         self._pool = pool
         self._base = str(base_url)
-        self._origin = origin_of(base_url)
+        self.origin = origin_of(base_url)
         self._headers = {"User-Agent": "antiphon", **headers}
         self._params = dict(params)
 
@@ -219,7 +221,7 @@ class Vendor:
 
     def gave_up(self, since: float) -> None:
         """No answer to what was sent at ``since`` (loop time): distrust the connection."""
-        self._pool._connections.doubt(self._origin, since)
+        self._pool._connections.doubt(self.origin, since)
         self.left_early()
 
     def left_early(self) -> None:

@@ -60,7 +60,9 @@ class LoopSockets(AsyncNetworkBackend):
             raise ConnectError(str(error)) from error
         self.opened[f"{host}:{port}"] += 1
         with contextlib.suppress(OSError):
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            raw = transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return LoopStream(transport, protocol)
 
     async def connect_unix_socket(

@@ -21,11 +21,15 @@ WARM_AT_LEAST_EVERY_S = 3.0
 
 
 class Warmth:
-    """Of one origin. ``knock`` asks for anything and gives the HTTP version; ``opened`` counts connections."""
+    """Of one origin. ``knock`` asks for anything and gives the HTTP version; ``opened`` counts the connections opened
+    so far, ``there`` those there are."""
 
-    def __init__(self, knock: Callable[[], Awaitable[str]], opened: Callable[[], int]) -> None:
+    def __init__(
+        self, knock: Callable[[], Awaitable[str]], *, opened: Callable[[], int], there: Callable[[], int]
+    ) -> None:
         self._knock = knock
         self._opened = opened
+        self._there = there
         self._lost = asyncio.Event()
         self._every_s = WARM_EVERY_S
         self.http_version = ""
@@ -42,12 +46,19 @@ class Warmth:
         if first:
             self.http_version = await self._knock()
         if self.http_version == "HTTP/1.1":
-            results = await asyncio.gather(*(self._knock() for _ in range(SPARE)), return_exceptions=True)
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
+            # Until there are enough: a knock may be quick enough for the next to take the same connection.
+            for _ in range(SPARE):
+                await self._knock_all()
+                if self._there() >= SPARE:
+                    break
         elif not first:
             await self._knock()
+
+    async def _knock_all(self) -> None:
+        results = await asyncio.gather(*(self._knock() for _ in range(SPARE)), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def keep(self) -> None:
         """Until cancelled. A vendor that does not answer is left to whoever needs it to say so."""
