@@ -74,6 +74,8 @@ class Transcript:
     """ISO 639-1, empty when unknown."""
     confidence: float | None = None
     """0-1, None when the provider does not say."""
+    ended: bool = False
+    """The recogniser takes the utterance to be over, by its own endpointing; on interim ones only."""
     usage: Usage = field(default_factory=Usage)
     """What this transcript's request consumed; on final ones only."""
 

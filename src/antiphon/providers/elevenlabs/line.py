@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from antiphon.errors import ProviderError
@@ -184,7 +185,8 @@ class VoiceLine:
             if current is speaking:
                 del self._current[context_id]
         if self.alive:
-            self._post(speaking, close_context=True)
+            with suppress(ProviderError):  # ``lost`` is told
+                self._post(speaking, close_context=True)
             self._wait(speaking)
 
     def _over(self, speaking: Speaking) -> None:

@@ -1,0 +1,9 @@
+"""Deepgram: streaming recognition (``listen``) and the Aura voices (``speak``)."""
+
+from __future__ import annotations
+
+from antiphon.providers.deepgram.account import Account
+from antiphon.providers.deepgram.listen import DeepgramRecognizer, open_recognizer
+from antiphon.providers.deepgram.speak import DeepgramVoice
+
+__all__ = ["Account", "DeepgramRecognizer", "DeepgramVoice", "open_recognizer"]

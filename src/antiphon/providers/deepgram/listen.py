@@ -1,0 +1,160 @@
+"""Deepgram's streaming recognition: words while they are said, over sockets that stay open between utterances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from urllib.parse import urlencode
+
+from antiphon.errors import ProviderError
+from antiphon.providers.base import SPEECH_RATE, ProviderInfo, RecognizerStream
+from antiphon.providers.deepgram.account import Account
+from antiphon.providers.deepgram.line import ListenLine, ended
+from antiphon.providers.sockets import Address, Lines, open_lines, socket_url
+
+DEFAULT_MODEL = "nova-3"
+
+HEAR_LANGUAGE = ("nova-2", "nova-3")
+"""Models that tell languages apart by themselves (``language=multi``); the others take English when not told."""
+
+ENDPOINTING_MS = 200
+"""Silence after which the vendor ends an utterance by itself: about the pause at which we ask for the words, so that
+they are final by then. Its default of 10 ms cuts sentences into pieces and costs punctuation."""
+
+UTTERANCE_END_MS = 1_000
+"""The least that the vendor allows: no word for so long, however noisy it is."""
+
+SPARE_S = 60.0
+"""A socket that has been idle for so long is closed when there is another idle one: they count towards the number
+that the account may have open."""
+
+WARM_S = 600.0
+"""The last one is closed when nobody has spoken for so long."""
+
+LOOK_S = 10.0
+"""How often idle sockets are looked at."""
+
+
+class DeepgramRecognizer:
+    """A Recognizer that streams."""
+
+    def __init__(self, account: Account, lines: Lines, *, model: str = DEFAULT_MODEL) -> None:
+        self._account = account
+        self._sockets = lines
+        self._model = model
+        self._names = account.names(model, "ANTIPHON_ASR")
+        self._idle: defaultdict[str, list[ListenLine]] = defaultdict(list)
+        """By language; the last used last, which is taken first, so that the others fall out of use."""
+        self._lines = 0
+        self._info = ProviderInfo(provider="deepgram", model=model, streaming=True, sample_rate=SPEECH_RATE)
+        lines.spawn(self._let_go())
+
+    @property
+    def info(self) -> ProviderInfo:
+        return self._info
+
+    async def warm(self, *, language: str | None = None) -> None:
+        """Open the socket that the first utterance will need. Raises ProviderError."""
+        told = self._language(language)
+        if not any(line.idle for line in self._idle[told]):
+            self._idle[told].append(await self._dial(told))
+
+    @asynccontextmanager
+    async def open(self, *, language: str | None = None, prompt: str = "") -> AsyncIterator[RecognizerStream]:
+        """Safe to cancel at any point; the socket is kept for the next utterance. ``prompt`` is not used: it would
+        need a socket of its own."""
+        line = await self._take(self._language(language))
+        utterance = line.begin()
+        try:
+            async with aclosing(utterance.transcripts):
+                yield utterance
+        finally:
+            line.leave(utterance)
+
+    def _language(self, language: str | None) -> str:
+        if language:
+            return language
+        return "multi" if self._model.startswith(HEAR_LANGUAGE) else ""
+
+    async def _take(self, language: str) -> ListenLine:
+        idle = self._idle[language]
+        while idle:
+            line = idle.pop()
+            if line.idle:
+                return line
+        return await self._dial(language)
+
+    async def _dial(self, language: str) -> ListenLine:
+        line = await self._sockets.open(self._address(language))
+        listening = ListenLine(line, names=self._names, language=language, free=self._free)
+
+        def lost(error: ProviderError) -> None:
+            idle = self._idle[language]
+            if listening in idle:
+                idle.remove(listening)
+            listening.lost(error)
+            self._warm_again(listening)
+
+        self._sockets.serve(line, listening.received, lost)
+        return listening
+
+    def _free(self, line: ListenLine) -> None:
+        if line not in self._idle[line.language]:
+            self._idle[line.language].append(line)
+
+    def _warm_again(self, lost: ListenLine) -> None:
+        """Someone may be about to speak; but one that broke before it was used would break again."""
+        now = asyncio.get_running_loop().time()
+        served = lost.used_s > lost.line.opened_s
+        if served and now - lost.used_s < WARM_S and not self._idle[lost.language]:
+            self._sockets.spawn(self._warm_quietly(lost.language))
+
+    async def _warm_quietly(self, language: str) -> None:
+        try:
+            line = await self._dial(language)
+        except ProviderError:
+            return  # the next utterance tries again, and says what is wrong
+        self._free(line)
+
+    async def _let_go(self) -> None:
+        """Close what is not needed any more, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for idle in self._idle.values():
+                for number, line in enumerate(list(idle)):
+                    last = number + 1 == len(idle)
+                    if loop.time() - line.used_s > (WARM_S if last else SPARE_S):
+                        line.close()
+
+    def _address(self, language: str) -> Address:
+        query = {
+            "model": self._model,
+            **({"language": language} if language else {}),
+            "encoding": "linear16",
+            "sample_rate": str(SPEECH_RATE),
+            "channels": "1",
+            "interim_results": "true",
+            "smart_format": "true",
+            "no_delay": "true",  # numbers are not held back until they are complete
+            "endpointing": str(ENDPOINTING_MS),
+            "utterance_end_ms": str(UTTERANCE_END_MS),
+            "vad_events": "true",
+        }
+        return Address(
+            names=self._names,
+            url=f"{socket_url(self._account.root)}/listen?{urlencode(query)}",
+            headers=self._account.headers,
+            ended=lambda code, reason: ended(self._names, code, reason),
+        )
+
+
+@asynccontextmanager
+async def open_recognizer(
+    account: Account, *, model: str = DEFAULT_MODEL
+) -> AsyncIterator[DeepgramRecognizer]:
+    """The recogniser, and its sockets until it is left."""
+    async with open_lines() as lines:
+        yield DeepgramRecognizer(account, lines, model=model)

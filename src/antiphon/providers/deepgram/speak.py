@@ -1,0 +1,160 @@
+"""Deepgram's Aura voices over HTTP: a clause is a request, its sound streams back as plain PCM."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions
+from antiphon.providers.deepgram.account import Account
+from antiphon.providers.http import Answer, HttpPool
+from antiphon.providers.vendor_errors import empty, malformed, wrong_rate
+
+DEFAULT_MODEL = "aura-2"
+RATE = 24_000
+
+VOICES = {
+    "en": (
+        *(
+            "thalia",
+            "andromeda",
+            "helena",
+            "apollo",
+            "arcas",
+            "aries",
+            "asteria",
+            "athena",
+            "atlas",
+            "aurora",
+        ),
+        *(
+            "callista",
+            "cora",
+            "cordelia",
+            "delia",
+            "draco",
+            "electra",
+            "harmonia",
+            "hera",
+            "hermes",
+            "hyperion",
+        ),
+        *("iris", "janus", "juno", "jupiter", "luna", "mars", "minerva", "neptune", "odysseus", "ophelia"),
+        *("orion", "orpheus", "pandora", "phoebe", "pluto", "saturn", "selene", "theia", "vesta", "zeus"),
+    ),
+    "es": (
+        "celeste",
+        "estrella",
+        "nestor",
+        "sirio",
+        "carina",
+        "alvaro",
+        "diana",
+        "aquila",
+        "selena",
+        "javier",
+    ),
+}
+"""Aura 2's voices by language, the default first. In the vendor's interface a voice is a model of its own:
+``aura-2-thalia-en``."""
+
+SLOWEST, FASTEST = 0.7, 1.5
+"""The pace that the vendor allows; what is asked beyond is cut to it."""
+
+SOUND = ("audio/l16", "audio/pcm", "audio/raw", "application/octet-stream", "audio/basic", "")
+"""Content types of plain PCM."""
+
+LONGEST_CLAUSE_S = 120.0
+"""Sound for one clause: a sentence is 15 s at most. A vendor that sends more does not know where to end."""
+
+
+class DeepgramVoice:
+    """A Synthesizer. It tells no word times."""
+
+    def __init__(
+        self, account: Account, pool: HttpPool, *, model: str = DEFAULT_MODEL, voice: str = ""
+    ) -> None:
+        """``model`` is ``aura-2``, or a whole voice as ``aura-2-thalia-en``; ``voice`` is the operator's."""
+        self._family, self._fixed = _family(model)
+        self._default = voice or self._fixed
+        self._names = account.names(model, "ANTIPHON_TTS and ANTIPHON_VOICE")
+        self._vendor = pool.vendor(
+            self._names, base_url=account.root, headers=account.headers, warm_path="/projects"
+        )
+        stock = (*VOICES["en"], *VOICES["es"])
+        chosen = (self._default,) if self._default else ()
+        self._info = ProviderInfo(
+            provider="deepgram",
+            model=model,
+            sample_rate=RATE,
+            languages=tuple(VOICES),
+            voices=(*chosen, *(name for name in stock if name not in chosen)),
+        )
+
+    @property
+    def info(self) -> ProviderInfo:
+        return self._info
+
+    async def warm(self) -> None:
+        """Open the connection that the first reply will need. Raises ProviderError."""
+        await self._vendor.warm()
+
+    @asynccontextmanager
+    async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
+        """Safe to cancel at any point."""
+        params = {
+            "model": self._model(options),
+            "encoding": "linear16",
+            "container": "none",
+            "sample_rate": str(RATE),
+        }
+        if options.speed != 1.0:
+            params["speed"] = f"{min(max(options.speed, SLOWEST), FASTEST):g}"
+        async with self._vendor.ask("POST", "/speak", json={"text": text}, params=params) as answer:
+            async with aclosing(self._sound(answer)) as sound:
+                yield sound
+
+    def _model(self, options: SpeechOptions) -> str:
+        """``aura-2-thalia-en``: a voice of the language asked for, unless one was chosen."""
+        voice = options.voice.lower()
+        if not voice or (voice == self._info.voices[0] and not self._default):
+            voice = self._default or VOICES.get(options.language, VOICES["en"])[0]
+        if "-" in voice:
+            return voice  # as the vendor writes it
+        language = next((language for language, names in VOICES.items() if voice in names), "en")
+        return f"{self._family}-{voice}-{language}"
+
+    async def _sound(self, answer: Answer) -> AsyncGenerator[SpeechChunk, None]:
+        self._check(answer)
+        size, odd = 0, b""
+        async with aclosing(answer.pieces()) as pieces:
+            async for piece in pieces:
+                if not size and (odd + piece)[:4] in (b"RIFF", b"OggS", b"fLaC"):
+                    raise malformed(self._names, "sound that is not plain PCM")
+                size += len(piece)
+                if size > LONGEST_CLAUSE_S * RATE * 2:
+                    raise malformed(self._names, f"more than {LONGEST_CLAUSE_S:g} s of sound for one clause")
+                piece = odd + piece
+                whole = len(piece) // 2 * 2
+                odd = piece[whole:]
+                if whole:
+                    yield SpeechChunk(pcm=piece[:whole])
+        if size < 2:
+            raise empty(self._names, "sent no sound")
+
+    def _check(self, answer: Answer) -> None:
+        answer.refuse_page()
+        if answer.content_type not in SOUND:
+            raise malformed(self._names, f"{answer.content_type} instead of sound")
+        for parameter in answer.headers.get("content-type", "").split(";")[1:]:
+            name, _, value = parameter.strip().partition("=")
+            if name.lower() == "rate" and value.strip().isdigit() and int(value) != RATE:
+                raise wrong_rate(
+                    self._names, f"sends sound at {int(value)} Hz, not at {RATE} as it was asked"
+                )
+
+
+def _family(model: str) -> tuple[str, str]:
+    """``aura-2-thalia-en`` → its family and itself; ``aura-2`` has no voice of its own."""
+    parts = model.split("-")
+    return (model, "") if len(parts) <= 2 else ("-".join(parts[:-2]), model)
