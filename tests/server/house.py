@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,12 +82,17 @@ class House:
 
     @asynccontextmanager
     async def connect(
-        self, *, origin: str | None = None, subprotocols: Collection[str] = ("antiphon.v1",), **more: Any
+        self,
+        *,
+        origin: str | None = None,
+        subprotocols: Collection[str] = ("antiphon.v1",),
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> AsyncIterator[Caller]:
         async with connect(
             f"ws://127.0.0.1:{self.port}/ws/voice",
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
-            additional_headers={} if origin is None else {"Origin": origin},
+            additional_headers={**(headers or {}), **({} if origin is None else {"Origin": origin})},
             compression=None,
             **more,
         ) as socket:
@@ -163,9 +168,10 @@ async def open_house(
     allowed_origins: Collection[str] = (),
     limits: VoiceLimits | None = None,
     send_buffer: int | None = None,
+    **door: Any,
 ) -> AsyncIterator[House]:
     """A server on a free loopback port, ready unless ``loading`` says otherwise. ``send_buffer``: bytes
-    that the kernel holds for a client that does not read."""
+    that the kernel holds for a client that does not read. ``door``: more of ``FrontDoor``."""
     opened = assistant or scripted_assistant()
 
     async def load(readiness: Readiness) -> None:
@@ -173,7 +179,7 @@ async def open_house(
 
     limits = limits or VoiceLimits()
     application = Application(
-        FrontDoor(max_sessions=max_sessions, allowed_origins=allowed_origins, limits=limits),
+        FrontDoor(max_sessions=max_sessions, allowed_origins=allowed_origins, limits=limits, **door),
         loading or load,
     )
     server = Server(application, max_message_bytes=limits.max_message_bytes)

@@ -48,16 +48,14 @@ class OperatorPage:
         recent, sources = watched.recent, watched.sources
         of_late = recent.minutes.total(recent.now - NOW_MINUTES * 60)
         today = recent.minutes.total(watched.midnight())
-        live = watched.metrics.sessions_now()
         body = {
             "at": recent.now,
             "version": __version__,
             "ready": sources.ready() if sources.ready is not None else True,
             "transcripts": recent.transcripts,
             "sessions": {
-                "now": len(live),
+                "now": sources.sessions() if sources.sessions is not None else 0,
                 "max": sources.max_sessions,
-                "live": [asdict(session) for session in live],
             },
             "minutes": NOW_MINUTES,
             "first_sound": _percentiles(of_late),

@@ -1,0 +1,124 @@
+"""/metrics over a real socket: who may read it, in which forms, and what a conversation leaves there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+from tests.server.house import House, open_house
+
+from antiphon.server.metrics_page import wants_json
+
+pytestmark = pytest.mark.real_time
+
+TOKEN = "an-operator-token-for-tests"
+NEAR = (ip_network("127.0.0.0/8"),)
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@asynccontextmanager
+async def house(*, near: bool = True) -> AsyncIterator[House]:
+    async with open_house(operator_token=TOKEN, metrics_networks=NEAR if near else ()) as opened:
+        yield opened
+
+
+async def test_three_forms() -> None:
+    async with house() as served:
+        plain = await served.get("/metrics")
+        openmetrics = await served.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+        json = await served.get("/metrics", Accept="application/json")
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert list(prometheus(plain.text))  # type: ignore[no-untyped-call]
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert openmetrics.text.endswith("# EOF\n")
+    assert json.json()["sessions"] == {"active_sessions": 0, "max_sessions": 10, "sessions": []}
+
+
+async def test_strangers_are_kept_out() -> None:
+    async with house(near=False) as served:
+        assert (await served.get("/metrics")).status_code == 401
+        assert (await served.get("/metrics", **AUTHORIZED)).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+async def test_a_proxy_on_this_machine_does_not_make_the_world_local(header: str) -> None:
+    async with house() as served:
+        assert (await served.get("/metrics", **{header: "203.0.113.7"})).status_code == 401
+
+
+async def test_without_a_token_they_are_still_told_no() -> None:
+    async with open_house() as served:
+        assert (await served.get("/metrics")).status_code == 403
+        assert (await served.get("/api/operator/now")).status_code == 403
+
+
+async def test_a_conversation_is_counted() -> None:
+    async with house() as served:
+        async with served.call() as caller:
+            await caller.speaks("what is the capital of France")
+            done = await caller.until("response_done")
+            json = (await served.get("/metrics", Accept="application/json")).json()
+            text = (await served.get("/metrics")).text
+        assert done["trace_id"] == ""
+    assert json["sessions"]["active_sessions"] == 1
+    [session] = json["sessions"]["sessions"]
+    assert session["messages"] == 2
+    assert json["usage"]["asr"]["requests"] >= 1
+    assert json["usage"]["llm"]["output_tokens"] > 0
+    assert json["usage"]["tts"]["characters"] > 0
+    assert 'antiphon_turns_total{outcome="answered"} 1.0' in text
+    assert "antiphon_first_sound_seconds_count 1.0" in text
+    assert "France" not in text + str(json)
+
+
+async def test_what_the_operator_page_asks() -> None:
+    async with house() as served:
+        for path in ("now", "day", "turns", "report"):
+            assert (await served.get(f"/api/operator/{path}")).status_code == 401
+        async with served.call() as caller:
+            await caller.speaks("what is the capital of France")
+            await caller.until("response_done")
+            now = (await served.get("/api/operator/now", **AUTHORIZED)).json()
+            day = (await served.get("/api/operator/day", **AUTHORIZED)).json()
+            turns = (await served.get("/api/operator/turns?after=0", **AUTHORIZED)).json()
+            none = (await served.get("/api/operator/turns?after=1", **AUTHORIZED)).json()
+            report = (await served.get("/api/operator/report", **AUTHORIZED)).json()
+            other = await served.get("/api/operator/report?day=1999-01-01", **AUTHORIZED)
+    assert now["sessions"] == {"now": 1, "max": 10}
+    assert now["turns"] == now["last_turn"] == 1
+    assert now["first_sound"]["turns"] == 1
+    assert {row["kind"] for row in now["providers"]} == {"asr", "llm", "tts"}
+    assert len(day["points"]) in (288, 289)
+    assert day["points"][-1]["turns"] + day["points"][-2]["turns"] == 1
+    assert day["report"]["first_sound"]["budget_ms"] == 1450
+    assert turns["turns"][0]["asked"] == "", "words are not kept unless the operator says so"
+    assert none["turns"] == []
+    assert report["tally"]["turns"] == 1
+    assert other.status_code == 404
+
+
+async def test_the_page_is_served_and_holds_no_figure() -> None:
+    async with house() as served:
+        page = await served.get("/operator")
+        script = await served.get("/assets/operator/app.js")
+    assert page.status_code == script.status_code == 200
+    assert 'id="login"' in page.text
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    ("accept", "json"),
+    [
+        ("application/json", True),
+        ("text/html, application/json;q=0.9", True),
+        ("*/*", False),
+        ("", False),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", False),
+        ("text/plain, application/json", False),
+    ],
+)
+def test_json_is_given_to_those_who_ask_for_it(accept: str, json: bool) -> None:
+    assert wants_json(accept) is json
