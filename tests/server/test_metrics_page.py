@@ -31,7 +31,7 @@ async def test_three_forms() -> None:
         openmetrics = await served.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
         json = await served.get("/metrics", Accept="application/json")
     assert plain.headers["content-type"].startswith("text/plain")
-    assert list(prometheus(plain.text))  # type: ignore[no-untyped-call]
+    assert list(prometheus(plain.text))
     assert openmetrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert openmetrics.text.endswith("# EOF\n")
     assert json.json()["sessions"] == {"active_sessions": 0, "max_sessions": 10, "sessions": []}

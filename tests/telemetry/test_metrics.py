@@ -25,7 +25,7 @@ def samples(metrics: Metrics) -> dict[Sample, float]:
     text = metrics.exposition("")[0].decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in prometheus(text)  # type: ignore[no-untyped-call]
+        for family in prometheus(text)
         for sample in family.samples
     }
 
@@ -158,7 +158,7 @@ def test_exemplars_lead_to_the_trace() -> None:
     assert content_type.startswith("application/openmetrics-text")
     found = [
         sample.exemplar.labels
-        for family in openmetrics(text.decode())
+        for family in openmetrics(text.decode())  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar is not None
     ]

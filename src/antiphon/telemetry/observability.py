@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
@@ -21,6 +23,9 @@ from antiphon.telemetry.traces import Traces
 
 FOLDER = "days"
 """Below the data folder: the figures for ``antiphon report``."""
+
+SAMPLE_S = 20.0
+"""How often conversations are counted, so that quiet ones are seen in every minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +47,21 @@ class Watching:
 class Observability:
     """One for a server. ``price`` and what ``sources`` asks may be filled in once they are known."""
 
-    def __init__(self, watching: Watching | None = None, *, sources: Sources | None = None) -> None:
+    def __init__(
+        self,
+        watching: Watching | None = None,
+        *,
+        sources: Sources | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """``now``: seconds since 1970."""
         self.watching = watching or Watching()
         self.price: Price = free_or_unknown
         self.sources = sources or Sources()
         self.metrics = Metrics(price=self._price, trace_of=self.trace_id, sources=self.sources)
-        self.recent = Recent(price=self._price, trace_of=self.trace_id, transcripts=self.watching.transcripts)
+        self.recent = Recent(
+            price=self._price, trace_of=self.trace_id, transcripts=self.watching.transcripts, now=now
+        )
         self._traces: Traces | None = None
 
     def trace_id(self, session_id: str) -> str:
@@ -84,7 +98,15 @@ class Observability:
                 files = DayFiles(self.watching.data / FOLDER, zone=self.zone)
                 keeper = Keeper(self.recent, files, days=self.watching.report_days)
                 await stack.enter_async_context(keeper.keeping())
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            sampling = tasks.create_task(self._sample())
+            stack.callback(sampling.cancel)
             yield (*listeners, self.metrics, self.recent)
+
+    async def _sample(self) -> None:
+        while True:
+            self.recent.sample()
+            await asyncio.sleep(SAMPLE_S)
 
     def _price(self, call: ProviderCall) -> int | None:
         return self.price(call)

@@ -100,9 +100,8 @@ class Recent:
     def opened(self, session: SessionFacts) -> None:
         """A conversation begins."""
         self._live[session.session_id] = _Session(began_s=self._now(), asked={})
-        tally = self.minutes.at(self._now())
-        tally.sessions += not session.resumed
-        tally.most_sessions = max(tally.most_sessions, len(self._live))
+        self.minutes.at(self._now()).sessions += not session.resumed
+        self.sample()
 
     def told(self, session_id: str, event: events.Event) -> None:
         """Count it, and remember turns and errors."""
@@ -123,6 +122,12 @@ class Recent:
             case _:
                 pass
 
+    def sample(self) -> None:
+        """Conversations go on in this minute too, though nothing may happen in them."""
+        if self._live:
+            tally = self.minutes.at(self._now())
+            tally.most_sessions = max(tally.most_sessions, len(self._live))
+
     def closed(self, session_id: str, reason: str) -> None:
         """It is over."""
         self._live.pop(session_id, None)
@@ -132,9 +137,7 @@ class Recent:
         self.minutes.at(self._now()).refused[reason] += 1
 
     def _called(self, call: events.ProviderCall) -> None:
-        tally = self.minutes.at(self._now())
-        tally.most_sessions = max(tally.most_sessions, len(self._live))
-        tally.provider(call.kind, call.provider).add(call, self._price(call))
+        self.minutes.at(self._now()).provider(call.kind, call.provider).add(call, self._price(call))
         if failed(call):
             self._failed(call.provider, call.kind, call.outcome)
 
