@@ -5,22 +5,36 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from antiphon.app import FIRST_RETRY_S, build_application, keep_loaded
-from antiphon.app.assistant import first_choices, hears_by_script, local_refs, offer, open_assistant, voice
+from antiphon.app.assistant import (
+    first_choices,
+    hears_by_script,
+    links,
+    local_refs,
+    offer,
+    open_assistant,
+    voice,
+)
+from antiphon.app.chains import stock_phrases
 from antiphon.app.local import PULL_STAGES
 from antiphon.app.progress import ProgressLog
+from antiphon.conversation.apology import apology
 from antiphon.conversation.config import DEFAULT_INSTRUCTIONS, Providers
+from antiphon.conversation.speakable import speakable
 from antiphon.errors import ModelError, SettingsError
 from antiphon.providers.base import ProviderInfo
+from antiphon.providers.resilience import ResilientLanguageModel, ResilientRecognizer
 from antiphon.providers.scripted import (
     ScriptedLanguageModel,
     ScriptedRecognizer,
     ScriptedSynthesizer,
     ScriptedVoiceDetector,
 )
+from antiphon.providers.speech_cache import CachingSynthesizer
 from antiphon.sessions.offer import Voice
 from antiphon.sessions.readiness import ModelProgress, Readiness
 from antiphon.settings import Settings, load_settings
@@ -50,9 +64,7 @@ async def test_scripted_providers_follow_their_settings() -> None:
         instructions="Be brief.",
     )
     async with open_assistant(wishes, ignore) as assistant:
-        recognizer = assistant.providers.recognizer
-        model = assistant.providers.language_model
-        synthesizer = assistant.providers.synthesizer
+        recognizer, model, synthesizer = (links[0] for links in chains(assistant.providers))
         assert isinstance(recognizer, ScriptedRecognizer)
         assert isinstance(model, ScriptedLanguageModel)
         assert isinstance(synthesizer, ScriptedSynthesizer)
@@ -62,6 +74,50 @@ async def test_scripted_providers_follow_their_settings() -> None:
         assert isinstance(assistant.providers.voice_detector, ScriptedVoiceDetector)
         assert assistant.defaults.policy.preset == "patient"
         assert (assistant.defaults.language, assistant.defaults.system_prompt) == ("fr", "Be brief.")
+
+
+def chains(providers: Providers) -> tuple[list[Any], list[Any], list[Any]]:
+    """Who hears, writes and speaks, in the order in which they are asked."""
+    assert isinstance(providers.recognizer, ResilientRecognizer)
+    assert isinstance(providers.language_model, ResilientLanguageModel)
+    assert isinstance(providers.synthesizer, CachingSynthesizer)
+    resilient = (providers.recognizer, providers.language_model, providers.synthesizer.voices)
+    hear, write, speak = ([link.adapter for link in wrapped.chain.links] for wrapped in resilient)
+    return hear, write, speak
+
+
+async def test_a_chain_asks_in_the_order_of_the_setting() -> None:
+    wishes = settings(asr="scripted:streaming,scripted:batch", tts="scripted:hum,scripted:coded")
+    async with open_assistant(wishes, ignore) as assistant:
+        hear, write, speak = chains(assistant.providers)
+        assert [recognizer.info.streaming for recognizer in hear] == [True, False]
+        assert (len(write), len(speak)) == (1, 2)
+        assert [(state.kind, state.position) for state in assistant.health()] == [
+            ("asr", 0),
+            ("asr", 1),
+            ("llm", 0),
+            ("tts", 0),
+            ("tts", 1),
+        ]
+
+
+async def test_patience_follows_the_settings() -> None:
+    wishes = settings(
+        stall_llm_ms="700", stall_gap_ms="900", hedge="true", retry_budget_s="3", breaker_failures="2"
+    )
+    async with open_assistant(wishes, ignore) as assistant:
+        assert isinstance(assistant.providers.language_model, ResilientLanguageModel)
+        limits = assistant.providers.language_model.chain.limits
+        assert (limits.late_s, limits.gap_s, limits.budget_s, limits.hedge) == (0.7, 0.9, 3.0, True)
+        assert isinstance(assistant.providers.recognizer, ResilientRecognizer)
+        assert not assistant.providers.recognizer.chain.limits.hedge
+
+
+def test_what_must_be_at_hand_is_what_the_voice_will_be_given() -> None:
+    for language in ("en", "de", "fi"):
+        phrases = stock_phrases(language)
+        assert speakable(apology(language), language) in phrases
+        assert apology(language) in phrases
 
 
 async def test_without_instructions_the_built_in_ones_hold() -> None:
@@ -114,6 +170,18 @@ def test_local_models_are_those_of_the_profile_or_those_named() -> None:
         "llm": "llm/smollm2-135m",
         "tts": "tts/piper-en_US-joe",
     }
+
+
+def test_an_embedded_fallback_is_loaded_too_and_only_the_first_of_a_kind() -> None:
+    wishes = settings(llm="scripted,local:smollm2-135m,local:qwen2.5-coder-1.5b", ear="scripted")
+    assert local_refs(wishes, first_choices(wishes)) == {"llm": "smollm2-135m"}
+    assert [str(choice) for choice in links(wishes.llm)] == ["scripted", "local:smollm2-135m"]
+
+
+async def test_a_fallback_that_cannot_be_loaded_is_done_without(tmp_path: Path) -> None:
+    wishes = settings(llm=f"scripted,local:{tmp_path}/gone.gguf", ear="scripted", models=str(tmp_path))
+    async with open_assistant(wishes, ignore) as assistant:
+        assert [model.info.provider for model in chains(assistant.providers)[1]] == ["scripted"]
 
 
 def test_plain_silence_needs_no_turn_model() -> None:

@@ -3,10 +3,12 @@ can choose."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import get_args
 
+from antiphon.app.chains import Adapters, Chains, watched
 from antiphon.app.local import Spoken, chosen_profile, failed_kind, model_ref, open_models
 from antiphon.app.scripted import (
     scripted_language_model,
@@ -17,9 +19,9 @@ from antiphon.conversation.config import DEFAULT_INSTRUCTIONS, ConversationConfi
 from antiphon.errors import ModelError
 from antiphon.inference.catalog import Kind
 from antiphon.inference.kokoro import LANGUAGES as KOKORO_LANGUAGES
-from antiphon.providers.base import ProviderInfo
+from antiphon.providers.base import ProviderInfo, TurnModel, VoiceDetector
 from antiphon.providers.scripted import ScriptedTurnModel, ScriptedVoiceDetector
-from antiphon.sessions.offer import Assistant, Offer, Voice
+from antiphon.sessions.offer import UNBILLED, Assistant, Offer, Voice
 from antiphon.sessions.readiness import ModelProgress
 from antiphon.settings import ProviderChoice, Settings
 from antiphon.telemetry.logs import logger
@@ -47,13 +49,26 @@ async def open_assistant(settings: Settings, report: Report) -> AsyncIterator[As
         while True:
             attempt = AsyncExitStack()
             try:
-                providers = await _open_providers(settings, choices, report, attempt)
+                chains, ear = await _open_providers(settings, choices, report, attempt)
                 break
             except ModelError as error:
                 await attempt.aclose()
                 _drop_choice(settings, choices, error)
         stack.push_async_exit(attempt)
-        yield Assistant(providers=providers, offer=offer(providers), defaults=conversation_defaults(settings))
+        await stack.enter_async_context(watched(chains))
+        providers = Providers(
+            recognizer=chains.recognizer,
+            language_model=chains.language_model,
+            synthesizer=chains.synthesizer,
+            voice_detector=ear.detector,
+            turn_model=ear.turn_model,
+        )
+        yield Assistant(
+            providers=providers,
+            offer=offer(providers),
+            defaults=conversation_defaults(settings, providers),
+            health=chains.health,
+        )
 
 
 def first_choices(settings: Settings) -> Choices:
@@ -62,7 +77,8 @@ def first_choices(settings: Settings) -> Choices:
 
 
 def local_refs(settings: Settings, choices: Choices) -> dict[Kind, str]:
-    """The embedded models that the preferred choices need: kind → catalog id, path or Hugging Face id."""
+    """The embedded models that are needed: kind → catalog id, path or Hugging Face id. Of each chain that is the
+    first embedded one: as a fallback it is loaded, too, so that it is warm when it is needed."""
     profile, _ = chosen_profile(settings)
     refs: dict[Kind, str] = {}
     if not hears_by_script(settings, choices):
@@ -70,9 +86,14 @@ def local_refs(settings: Settings, choices: Choices) -> dict[Kind, str]:
         if settings.turns != "silence":  # plain silence needs no model to judge it
             refs["turn"] = profile.turn
     for kind, chain in choices.items():
-        if chain[0].provider == "local":
-            refs[kind] = model_ref(chain[0], kind, profile)
+        if (local := first_local(chain)) is not None:
+            refs[kind] = model_ref(local, kind, profile)
     return refs
+
+
+def first_local(chain: Sequence[ProviderChoice]) -> ProviderChoice | None:
+    """The embedded one of a chain that is loaded; those after it are there for when it cannot be."""
+    return next((choice for choice in chain if choice.provider == "local"), None)
 
 
 def hears_by_script(settings: Settings, choices: Choices) -> bool:
@@ -82,48 +103,81 @@ def hears_by_script(settings: Settings, choices: Choices) -> bool:
     return settings.ear == "scripted"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ear:
+    """Who notices speech and the end of a turn."""
+
+    detector: VoiceDetector
+    turn_model: TurnModel | None
+
+
 async def _open_providers(
     settings: Settings, choices: Choices, report: Report, stack: AsyncExitStack
-) -> Providers:
-    refs = local_refs(settings, choices)
-    local = await stack.enter_async_context(open_models(settings, refs, report))
-    asr, llm, tts = choices["asr"][0], choices["llm"][0], choices["tts"][0]
-    by_script = hears_by_script(settings, choices)
-    return Providers(
-        recognizer=local.recognizer() if "asr" in refs else scripted_recognizer(settings, asr),
-        language_model=local.language_model() if "llm" in refs else scripted_language_model(settings, llm),
-        synthesizer=local.synthesizer() if "tts" in refs else scripted_synthesizer(settings, tts),
-        voice_detector=ScriptedVoiceDetector() if by_script else local.voice_detector(),
-        turn_model=ScriptedTurnModel() if by_script else local.turn_model(),
+) -> tuple[Chains, Ear]:
+    local = await stack.enter_async_context(open_models(settings, local_refs(settings, choices), report))
+    adapters = Adapters(
+        recognizers=[
+            local.recognizer() if choice.provider == "local" else scripted_recognizer(settings, choice)
+            for choice in links(choices["asr"])
+        ],
+        language_models=[
+            local.language_model()
+            if choice.provider == "local"
+            else scripted_language_model(settings, choice)
+            for choice in links(choices["llm"])
+        ],
+        synthesizers=[
+            local.synthesizer() if choice.provider == "local" else scripted_synthesizer(settings, choice)
+            for choice in links(choices["tts"])
+        ],
     )
+    if hears_by_script(settings, choices):
+        ear = Ear(detector=ScriptedVoiceDetector(), turn_model=ScriptedTurnModel())
+    else:
+        ear = Ear(detector=local.voice_detector(), turn_model=local.turn_model())
+    return Chains(settings, adapters), ear
+
+
+def links(chain: Sequence[ProviderChoice]) -> list[ProviderChoice]:
+    """Those of a chain that are asked: of the embedded ones only the one that is loaded."""
+    return [choice for choice in chain if choice.provider != "local" or choice is first_local(chain)]
 
 
 def _drop_choice(settings: Settings, choices: Choices, error: ModelError) -> None:
-    """Go on to the next choice of whose model failed; raise the error when there is none."""
+    """Go on without the choice whose model failed; raise the error when that was the only one."""
     failed = failed_kind(error, settings, local_refs(settings, choices))
     for kind in get_args(Spoken):
-        if kind == failed and len(choices[kind]) > 1:
-            choices[kind] = choices[kind][1:]
+        left = tuple(choice for choice in choices[kind] if choice is not first_local(choices[kind]))
+        if kind == failed and left:
+            choices[kind] = left
             log.warning(
-                "using the next choice", kind=kind, choice=str(choices[kind][0]), problem=error.message
+                "going on without an embedded model",
+                kind=kind,
+                choices=[str(choice) for choice in left],
+                problem=error.message,
             )
             return
     raise error
 
 
-def conversation_defaults(settings: Settings) -> ConversationConfig:
+def conversation_defaults(settings: Settings, providers: Providers) -> ConversationConfig:
     """The operator's choices."""
+    hears = providers.recognizer.info
+    policy = TurnPolicy.of(
+        settings.turns,
+        speculation=settings.speculation,
+        silence_s=settings.silence_ms / 1000,
+        barge_in=settings.barge_in,
+    )
+    if not hears.streaming and hears.provider not in UNBILLED:
+        # Each look at the words so far is a request for all of the sound, and billed.
+        policy = replace(policy, interim_every_s=0.0)
     return ConversationConfig(
         language=settings.language,
         voice=settings.voice,
         speed=settings.speed,
         system_prompt=settings.instructions or DEFAULT_INSTRUCTIONS,
-        policy=TurnPolicy.of(
-            settings.turns,
-            speculation=settings.speculation,
-            silence_s=settings.silence_ms / 1000,
-            barge_in=settings.barge_in,
-        ),
+        policy=policy,
         max_reply_tokens=settings.reply_tokens,
         temperature=settings.temperature,
         context_tokens=settings.context_tokens,

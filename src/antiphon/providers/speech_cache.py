@@ -6,6 +6,7 @@ Apologies are voiced ahead, while the voice still works: they are for when it do
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -24,6 +25,9 @@ SEEN = 1_024
 
 WANTED = 32
 """Texts waiting to be voiced ahead: a few for each of some voices and languages."""
+
+IDLE_S = 2.0
+"""Nobody asked to speak for so long: texts are voiced ahead without being in anybody's way."""
 
 Stock = Callable[[str], Sequence[str]]
 """Language → the texts that must be at hand in it."""
@@ -83,7 +87,7 @@ class CachingSynthesizer:
         self, voices: ResilientSynthesizer, *, cache: SpeechCache, stock: Stock, remember: bool = True
     ) -> None:
         """``remember`` False keeps the stock only, and no sentence that happens to be said twice."""
-        self._voices = voices
+        self.voices = voices
         self._cache = cache
         self._stock = stock
         self._remember = remember
@@ -91,14 +95,17 @@ class CachingSynthesizer:
         self._asked: OrderedDict[tuple[str, str, float], None] = OrderedDict()
         """Voices and languages whose stock was asked for."""
         self._wanted: asyncio.Queue[tuple[str, SpeechOptions]] = asyncio.Queue(WANTED)
+        self._used_at = -math.inf
+        """Loop time at which a caller last asked to speak."""
 
     @property
     def info(self) -> ProviderInfo:
-        return self._voices.info
+        return self.voices.info
 
     @asynccontextmanager
     async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
         """Safe to cancel at any point."""
+        self._used_at = asyncio.get_running_loop().time()
         self.want(options)
         utterance = self._utterance(text, options)
         kept = self._cache.get(utterance)
@@ -126,14 +133,21 @@ class CachingSynthesizer:
         is needed: its voice does not work, and the same text in another voice will have to do."""
         while True:
             text, options = await self._wanted.get()
-            if self._cache.get(self._utterance(text, options)) is not None:
+            await self._idle()
+            utterance = self._utterance(text, options)
+            if self._cache.get(utterance) is not None:
                 continue
             try:
-                async with self.speak(text, options) as chunks:
+                async with aclosing(self._voiced(text, options, utterance)) as chunks:
                     async for _ in chunks:
                         pass
             except AntiphonError:
                 self._asked.pop((options.voice, options.language, options.speed), None)
+
+    async def _idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (left := self._used_at + IDLE_S - loop.time()) > 0:
+            await asyncio.sleep(left)
 
     async def _voiced(
         self, text: str, options: SpeechOptions, utterance: Utterance
@@ -142,7 +156,7 @@ class CachingSynthesizer:
         chunks: list[SpeechChunk] = []
         given = False
         try:
-            async with self._voices.speak(text, options) as spoken:
+            async with self.voices.speak(text, options) as spoken:
                 async for chunk in spoken:
                     given = True
                     if keep:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from antiphon.conversation.allowance import Allowance
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.events import ProviderCall
 from antiphon.errors import ClientError, RefusedError
+from antiphon.providers.health import ProviderState
 
 UNBILLED = frozenset({"local", "scripted"})
 """Providers that send no bill."""
@@ -17,6 +18,11 @@ UNBILLED = frozenset({"local", "scripted"})
 def nobody_refused(caller_key: str) -> RefusedError | None:
     """Without budgets everybody may talk."""
     return None
+
+
+def nothing_known() -> tuple[ProviderState, ...]:
+    """Providers that nobody keeps watch over."""
+    return ()
 
 
 def free(call: ProviderCall) -> int | None:
@@ -70,6 +76,8 @@ class Assistant:
     offer: Offer = field(default_factory=Offer)
     defaults: ConversationConfig = field(default_factory=ConversationConfig)
     """The operator's choices; a caller's wishes are laid over them."""
+    health: Callable[[], Sequence[ProviderState]] = nothing_known
+    """How each provider does."""
     allowance: Allowance | None = None
     """Asked before money is spent on a turn; None: spend freely."""
     price: Callable[[ProviderCall], int | None] = free

@@ -430,6 +430,71 @@ class Settings(BaseModel):
         group="Providers",
     )
 
+    # ---- resilience: providers that fail, stall or come back
+    stall_asr_ms: int = setting(
+        1500,
+        "A recogniser that has not answered so long after the end of the speech is taken to have stalled, and the "
+        "next in the chain is asked. One that is usually quicker is given less, a lone one more.",
+        unit="ms",
+        ge=200,
+        le=9_000,
+        group="Resilience",
+    )
+    stall_llm_ms: int = setting(
+        1500, "The same for a language model's first word.", unit="ms", ge=200, le=11_000, group="Resilience"
+    )
+    stall_tts_ms: int = setting(
+        1200, "The same for a voice's first sound.", unit="ms", ge=200, le=7_000, group="Resilience"
+    )
+    stall_gap_ms: int = setting(
+        1500,
+        "Silence in the middle of a reply or its sound, after which another provider goes on from there.",
+        unit="ms",
+        ge=200,
+        le=6_000,
+        group="Resilience",
+    )
+    retry_budget_s: float = setting(
+        6.0,
+        "How long one step of a turn (hearing, writing, speaking) may go on asking providers.",
+        unit="s",
+        ge=1,
+        le=60,
+        group="Resilience",
+    )
+    hedge: bool = setting(
+        False,
+        "Ask the language model a second time when its first word is later than its usual 95th percentile, and "
+        "take whichever comes first. Both are billed.",
+        group="Resilience",
+    )
+    breaker_failures: int = setting(
+        4,
+        "Failures in a row after which a provider is left alone for breaker_rest_s.",
+        unit="failures",
+        ge=1,
+        le=5,
+        group="Resilience",
+    )
+    breaker_rest_s: float = setting(
+        4.0,
+        "How long a provider that failed is left alone, before one small request finds out whether it is back. "
+        "After a wrong key, a used-up quota or an unknown model it is longer.",
+        unit="s",
+        ge=0.5,
+        le=8,
+        group="Resilience",
+    )
+    speech_cache_mb: int = setting(
+        16,
+        "Memory for the sound of short sentences that are said again and again, apologies first; 0 keeps the "
+        "apologies only.",
+        unit="MB",
+        ge=0,
+        le=4_096,
+        group="Resilience",
+    )
+
     # ---- what it costs
     prices: Folder | None = setting(
         None,

@@ -16,6 +16,10 @@ KEPT = 64
 """First results remembered: some minutes of one conversation, seconds of a busy server."""
 
 
+SOONEST_LATE_S = 0.6
+"""However quick a provider usually is, it is not called late before this."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRules:
     """When a provider is left alone."""
@@ -32,9 +36,8 @@ class Limits:
 
     late_s: float = 1.5
     """A first result later than this is late: the next in the chain is asked as well."""
-    soonest_late_s: float = 0.6
-    """However quick a provider usually is, it is not called late before this."""
-    gap_s: float = 2.0
+    soonest_late_s: float = SOONEST_LATE_S
+    gap_s: float = 1.5
     """Silence inside an answer."""
     alone_s: float = 8.0
     """Instead of ``late_s`` where there is nobody else to ask: a slow server of one's own is better than none."""
