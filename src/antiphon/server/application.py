@@ -104,7 +104,7 @@ class Application:
         app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None)
         app.add_api_route("/api/options", self.options, methods=["GET"], response_model=None)
         app.add_api_route(
-            "/api/tickets", self.entrance.desk.give, methods=["POST"], response_model=TicketAnswer
+            "/api/tickets", self.entrance.give_ticket, methods=["POST"], response_model=TicketAnswer
         )
         app.add_api_websocket_route("/ws/voice", self.voice)
         self._add_operator_routes(app)
@@ -243,7 +243,8 @@ class Application:
             await self._turn_away(websocket, refused)
 
     async def _turn_away(self, websocket: WebSocket, refused: RefusedError | TicketError) -> None:
-        log.info("caller refused", code=refused.code)
+        address = websocket.client.host if websocket.client is not None else ""
+        log.warning("caller refused", code=refused.code, address=address, problem=refused.message)
         closing = refusal_closing(refused)
         numbering = ServerConnection(max_message_bytes=self._door.limits.max_message_bytes)
         await websocket.send_text(numbering.send(wire_error(refused)))

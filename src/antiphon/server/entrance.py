@@ -6,14 +6,18 @@ import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from fastapi import Header
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
-from antiphon.errors import ClientError, RefusedError, TicketError
+from antiphon.errors import RefusedError, TicketError
 from antiphon.protocol import SUBPROTOCOL
 from antiphon.server.credentials import Gate, Way
 from antiphon.server.origins import origin_allowed
-from antiphon.server.ticket_desk import TicketDesk, offered_ticket
+from antiphon.server.ticket_desk import TicketDesk, TicketRequest, offered_ticket
 from antiphon.sessions.address_limits import LimitPolicy, LimitStore, MemoryLimits, address_group
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.caller import Caller
@@ -47,19 +51,31 @@ class Entrance:
     """Decides about each connection; counts and logs whom it refuses."""
 
     def __init__(self, access: Access, audience: Audience, stores: EntranceStores | None = None) -> None:
-        stores = stores or EntranceStores()
-        self.gate = Gate(access.ways, stores.limits)
         self._access = access
         self._audience = audience
+        self.keep_in(stores or EntranceStores())
+
+    def keep_in(self, stores: EntranceStores) -> None:
+        """From now on tickets and limits are kept there."""
+        self.gate = Gate(self._access.ways, stores.limits)
         self._limits = stores.limits
         self._office = TicketOffice(stores.tickets)
-        self.desk = TicketDesk(
+        self._desk = TicketDesk(
             self.gate,
             self._office,
             stores.limits,
             page_allowed=self.page_allowed,
-            refused=audience.refused,
+            refused=self._audience.refused,
         )
+
+    async def give_ticket(
+        self,
+        request: Request,
+        wanted: TicketRequest | None = None,
+        authorization: Annotated[str, Header(max_length=20_000)] = "",
+    ) -> JSONResponse:
+        """A single-use ticket for one conversation, good for 30 seconds."""
+        return await self._desk.give(request, wanted or TicketRequest(), authorization)
 
     def page_allowed(self, origin: str | None, host: str) -> bool:
         """Whether a page of that origin may use the server that is reached as ``host``."""
@@ -106,7 +122,7 @@ class Entrance:
                 await self._limits.enter(name, seat, self._access.addresses.of(address))
                 caller = await self._identified(websocket, address)
             except (RefusedError, TicketError) as error:
-                self._refuse(error, address)
+                self._audience.refused(error.code)
                 raise
             yield caller
         finally:
@@ -125,10 +141,6 @@ class Entrance:
                 f"{SUBPROTOCOL}"
             )
         return Caller(address=address, origin=origin)
-
-    def _refuse(self, error: ClientError, address: str) -> None:
-        log.warning("caller refused", code=error.code, address=address, problem=error.message)
-        self._audience.refused(error.code)
 
 
 def _address(websocket: WebSocket) -> str:

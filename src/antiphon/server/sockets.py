@@ -48,12 +48,11 @@ class PatientHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._head_due is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
+        super().data_received(data)
         if self._head_due is not None:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD:
                 self._give_up("the head of a request is too large")
-                return
-        super().data_received(data)
 
     def on_headers_complete(self) -> None:
         self._head_came()

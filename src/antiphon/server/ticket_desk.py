@@ -6,7 +6,6 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Annotated
 
-from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -72,13 +71,8 @@ class TicketDesk:
         self._page_allowed = page_allowed
         self._refused = refused
 
-    async def give(
-        self,
-        request: Request,
-        wanted: TicketRequest,
-        authorization: Annotated[str, Header(max_length=20_000)] = "",
-    ) -> JSONResponse:
-        """A single-use ticket for one conversation, good for 30 seconds."""
+    async def give(self, request: Request, wanted: TicketRequest, authorization: str) -> JSONResponse:
+        """A ticket, as it is told. Raises ClientError."""
         address = request.client.host if request.client is not None else ""
         try:
             ticket = await self._ticket_for(request, wanted, authorization, address)

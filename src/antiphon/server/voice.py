@@ -307,10 +307,11 @@ class Call:
         if not longest:
             return
         left = self._session.since + longest - time.time()
-        last_call_s = max(0.0, min(left, LAST_CALL_S))
-        await asyncio.sleep(left - last_call_s)
-        self._put(wire.Notice(kind="ending", message=f"This conversation ends in {last_call_s:.0f} seconds."))
-        await asyncio.sleep(last_call_s)
+        if left > LAST_CALL_S:
+            await asyncio.sleep(left - LAST_CALL_S)
+            self._put(wire.Notice(kind="ending", message=f"This conversation ends in {LAST_CALL_S:.0f} seconds."))
+            left = LAST_CALL_S
+        await asyncio.sleep(left)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.drain_grace_s):
                 await self._session.idle()
