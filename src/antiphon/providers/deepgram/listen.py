@@ -47,7 +47,8 @@ class DeepgramRecognizer:
         self._names = account.names(model, "ANTIPHON_ASR")
         self._idle: defaultdict[str, list[ListenLine]] = defaultdict(list)
         """By language; the last used last, which is taken first, so that the others fall out of use."""
-        self._lines = 0
+        self._warming: dict[str, asyncio.Event] = {}
+        """Languages for which a socket is being opened in the background; set when that is over."""
         self._info = ProviderInfo(provider="deepgram", model=model, streaming=True, sample_rate=SPEECH_RATE)
         lines.spawn(self._let_go())
 
@@ -80,6 +81,8 @@ class DeepgramRecognizer:
 
     async def _take(self, language: str) -> ListenLine:
         idle = self._idle[language]
+        if not idle and (warming := self._warming.get(language)):
+            await warming.wait()
         while idle:
             line = idle.pop()
             if line.idle:
@@ -108,15 +111,23 @@ class DeepgramRecognizer:
         """Someone may be about to speak; but one that broke before it was used would break again."""
         now = asyncio.get_running_loop().time()
         served = lost.used_s > lost.line.opened_s
-        if served and now - lost.used_s < WARM_S and not self._idle[lost.language]:
-            self._sockets.spawn(self._warm_quietly(lost.language))
+        language = lost.language
+        if (
+            served
+            and now - lost.used_s < WARM_S
+            and not self._idle[language]
+            and language not in self._warming
+        ):
+            self._warming[language] = asyncio.Event()
+            self._sockets.spawn(self._warm_quietly(language))
 
     async def _warm_quietly(self, language: str) -> None:
         try:
-            line = await self._dial(language)
+            self._free(await self._dial(language))
         except ProviderError:
-            return  # the next utterance tries again, and says what is wrong
-        self._free(line)
+            pass  # the next utterance tries again, and says what is wrong
+        finally:
+            self._warming.pop(language).set()
 
     async def _let_go(self) -> None:
         """Close what is not needed any more, until cancelled."""
