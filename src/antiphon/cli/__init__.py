@@ -26,6 +26,7 @@ COMMANDS = {
     "prices": "antiphon.cli.prices:prices",
     "ledger": "antiphon.cli.ledger:ledger",
     "doctor": "antiphon.cli.doctor:doctor",
+    "verify": "antiphon.cli.verify:verify",
 }
 """Command → where it is."""
 
