@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from antiphon.audio.resample import Resampler
 from antiphon.errors import AudioError
@@ -16,6 +16,10 @@ BYTES = 2
 
 KEPT_S = 90.0
 """Sound kept for recognition: the longest turn (60 s) and room to spare. 2.9 MB a session."""
+
+PIECE_S = 1.0
+_PIECE = int(PIECE_S * SPEECH_RATE) * BYTES
+_MOST_PIECES = int(KEPT_S / PIECE_S) + 1
 
 GAP_S = 0.3
 """A client that sends nothing for longer has a gap in its sound, not a late packet."""
@@ -70,30 +74,46 @@ class AudioClock:
         return (self._wall or 0.0) - (self._received - at)
 
 
-@dataclass(slots=True)
 class _Sound:
-    """The last ``KEPT_S`` seconds on the timeline."""
+    """The last ``KEPT_S`` seconds on the timeline, in pieces of ``PIECE_S``: as one buffer that grows and is cut, it
+    left the C library with holes that took half as much again."""
 
-    samples: bytearray
-    first: int = 0
-    """Sample number of the first one kept."""
+    def __init__(self, first: int) -> None:
+        self.first = first
+        """Sample number of the first one kept."""
+        self._pieces: deque[bytearray] = deque([bytearray()])
+        """All of ``_PIECE`` bytes but the last."""
 
     @property
     def end(self) -> int:
-        return self.first + len(self.samples) // BYTES
+        return self.first + ((len(self._pieces) - 1) * _PIECE + len(self._pieces[-1])) // BYTES
 
     def append(self, pcm: bytes) -> None:
-        self.samples += pcm
-        excess = len(self.samples) // BYTES - int(KEPT_S * SPEECH_RATE)
-        # Moving the whole buffer for every frame would cost more than keeping a few seconds too much.
-        if excess > 5 * SPEECH_RATE:
-            del self.samples[: excess * BYTES]
-            self.first += excess
+        at = 0
+        while at < len(pcm):
+            last = self._pieces[-1]
+            if len(last) == _PIECE:
+                self._pieces.append(last := bytearray())
+            taken = min(_PIECE - len(last), len(pcm) - at)
+            last += pcm[at : at + taken]
+            at += taken
+        while len(self._pieces) > _MOST_PIECES:
+            self._pieces.popleft()
+            self.first += _PIECE // BYTES
+
+    def samples(self, start: int, end: int) -> bytes:
+        """Those from number ``start`` up to ``end``, as far as they are kept."""
+        a = max(0, start - self.first) * BYTES
+        b = max(0, min(end, self.end) - self.first) * BYTES
+        if a >= b:
+            return b""
+        return b"".join(
+            self._pieces[piece][max(a - piece * _PIECE, 0) : b - piece * _PIECE]
+            for piece in range(a // _PIECE, -(-b // _PIECE))
+        )
 
     def cut(self, start: float, end: float) -> bytes:
-        a = max(0, int(start * SPEECH_RATE) - self.first) * BYTES
-        b = max(0, int(end * SPEECH_RATE) - self.first) * BYTES
-        return bytes(self.samples[a:b])
+        return self.samples(int(start * SPEECH_RATE), int(end * SPEECH_RATE))
 
 
 class Ear:
@@ -113,7 +133,7 @@ class Ear:
         self._gate = SpeechGate(gate)
         self._gate.skip(begun_at)
         self._judged = round(begun_at * SPEECH_RATE)
-        self._sound = _Sound(bytearray(), first=self._judged)
+        self._sound = _Sound(first=self._judged)
 
     @property
     def speaking(self) -> bool:
@@ -144,9 +164,7 @@ class Ear:
         if frames <= 0:
             return
         start = max(self._judged, self._sound.first)
-        pcm = bytes(
-            self._sound.samples[(start - self._sound.first) * BYTES :][: frames * VOICE_FRAME * BYTES]
-        )
+        pcm = self._sound.samples(start, start + frames * VOICE_FRAME)
         self._judged = start + frames * VOICE_FRAME
         for probability in await self._stream.detect(pcm):
             for event in self._gate.push(probability):
