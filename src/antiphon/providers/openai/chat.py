@@ -11,7 +11,7 @@ from typing import Any
 
 from antiphon.errors import ProviderError, ProviderRejected
 from antiphon.providers.base import Delta, LanguageOptions, Message, ProviderInfo, Tool
-from antiphon.providers.http import Answer, HttpPool, Vendor
+from antiphon.providers.http import Answer, HttpPool
 from antiphon.providers.openai.chat_reader import ChatReader, failure
 from antiphon.providers.openai.dialect import Dialect
 from antiphon.providers.openai.endpoint import Endpoint
@@ -40,10 +40,9 @@ class OpenAILanguageModel:
         )
         self.info = ProviderInfo(provider=endpoint.provider, model=model)
 
-    @property
-    def vendor(self) -> Vendor:
-        """To warm."""
-        return self._vendor
+    async def warm(self) -> None:
+        """Open connections before the first turn. Raises ProviderError."""
+        await self._vendor.warm()
 
     @asynccontextmanager
     async def reply(

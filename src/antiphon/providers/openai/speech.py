@@ -8,7 +8,7 @@ from typing import Any
 
 from antiphon.errors import ProviderRejected
 from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions
-from antiphon.providers.http import Answer, HttpPool, Vendor
+from antiphon.providers.http import Answer, HttpPool
 from antiphon.providers.openai.dialect import Dialect
 from antiphon.providers.openai.endpoint import Endpoint
 from antiphon.providers.openai.languages import english_name
@@ -43,10 +43,9 @@ class OpenAISynthesizer:
             voices=VOICES if endpoint.official else (),
         )
 
-    @property
-    def vendor(self) -> Vendor:
-        """To warm."""
-        return self._vendor
+    async def warm(self) -> None:
+        """Open connections before the first turn. Raises ProviderError."""
+        await self._vendor.warm()
 
     @asynccontextmanager
     async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:

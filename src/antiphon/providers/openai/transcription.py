@@ -15,7 +15,7 @@ from typing import Any
 
 from antiphon.errors import ProviderRejected
 from antiphon.providers.base import SPEECH_RATE, ProviderInfo, Transcript, Usage
-from antiphon.providers.http import HttpPool, Vendor
+from antiphon.providers.http import HttpPool
 from antiphon.providers.openai.dialect import Dialect
 from antiphon.providers.openai.endpoint import Endpoint
 from antiphon.providers.openai.languages import iso_code
@@ -40,10 +40,9 @@ class OpenAIRecognizer:
         """Whisper's own answers name the language and how sure it is; the newer models' have the text only."""
         self.info = ProviderInfo(provider=endpoint.provider, model=model, streaming=False)
 
-    @property
-    def vendor(self) -> Vendor:
-        """To warm."""
-        return self._vendor
+    async def warm(self) -> None:
+        """Open connections before the first turn. Raises ProviderError."""
+        await self._vendor.warm()
 
     @asynccontextmanager
     async def open(self, *, language: str | None = None, prompt: str = "") -> AsyncIterator[_Upload]:
