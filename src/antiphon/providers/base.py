@@ -29,6 +29,8 @@ class Usage:
     """Prompt tokens, the cached ones included."""
     cached_tokens: int = 0
     """Prompt tokens served from a cache."""
+    cache_write_tokens: int = 0
+    """Prompt tokens that a vendor charges extra for because it keeps them in its cache; part of ``input_tokens``."""
     output_tokens: int = 0
     """Tokens generated."""
     characters: int = 0
