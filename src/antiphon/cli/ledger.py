@@ -165,10 +165,10 @@ async def _prune(settings: Settings, before: date) -> int:
 
 def _line_table(lines: tuple[Line, ...]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("what", "model"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("")
+    table.add_column("model", overflow="fold")
     for column in ("calls", "minutes", "tokens in", "cached", "out", "letters", "cost"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for line in lines:
         cost = shown(line.micros) if not line.unpriced else f"{shown(line.micros)} + {line.unpriced} unpriced"
         table.add_row(

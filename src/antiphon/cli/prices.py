@@ -60,17 +60,17 @@ def _table(rows: list[PriceRow], book: PriceBook, today: date) -> Table:
     table.add_column("model", no_wrap=True)
     table.add_column("price", justify="right", no_wrap=True)
     table.add_column("for", no_wrap=True)
-    table.add_column("verified", no_wrap=True)
-    table.add_column("state")
+    table.add_column("verified")
     for row in rows:
         state = state_of(row, book, today)
-        until = f", retires {row.retired}" if row.retired and state != "retired" else ""
+        notes = [str(row.verified or ""), "old" if state == "old" else ""]
+        if row.retired is not None:
+            notes.append(f"{'retired' if state == 'retired' else 'ends'} {row.retired}")
         table.add_row(
             row.name,
             "" if row.unit == "free" else f"{row.price.normalize():f}",
             unit_text(row),
-            str(row.verified or ""),
-            f"[{STATES[state]}]{state}{until}[/]",
+            f"[{STATES[state]}]{', '.join(filter(None, dict.fromkeys(notes)))}[/]",
         )
     return table
 

@@ -89,6 +89,8 @@ class Bookkeeper:
         self._queue: deque[Entry | _Released] = deque()
         self._writing: Batch | None = None
         self._wake = asyncio.Event()
+        self._all_written = asyncio.Event()
+        self._all_written.set()
         self._stopping = False
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(8),) for number in count(1))
         self._lines: dict[tuple[str, str, str], Line] = {}
@@ -183,6 +185,7 @@ class Bookkeeper:
         self._queue.append(item)
         if len(self._queue) > KEPT:
             self._give_up(self._queue.popleft())
+        self._all_written.clear()
         self._wake.set()
 
     def _give_up(self, item: Entry | _Released) -> None:
@@ -224,6 +227,10 @@ class Bookkeeper:
                     attempt += 1
             refreshing.cancel()
 
+    async def written(self) -> None:
+        """Returns when the ledger has all that was told. Safe to cancel."""
+        await self._all_written.wait()
+
     def stop(self) -> None:
         """No more calls come: ``run`` writes the rest and returns."""
         self._stopping = True
@@ -250,7 +257,9 @@ class Bookkeeper:
             self.alert(ledger_alert(error.message))
             return False
         self._writing = None
-        self._written(batch, written)
+        self._count(batch, written)
+        if not self._queue:
+            self._all_written.set()
         return True
 
     def _next_batch(self) -> Batch:
@@ -262,7 +271,7 @@ class Bookkeeper:
         released = tuple(item.id for item in taken if isinstance(item, _Released))
         return Batch(id=next(self._ids), entries=entries, released=released, limits=limits)
 
-    def _written(self, batch: Batch, written: Written) -> None:
+    def _count(self, batch: Batch, written: Written) -> None:
         costs: dict[str, int] = {}
         for entry in batch.entries:
             for account in entry.accounts:

@@ -134,6 +134,10 @@ class SqliteBooks:
         """A copy in one file, whole, while the server runs; an error where there is a file already."""
         await self._run(lambda connection: connection.execute("VACUUM INTO ?", (str(path),)))
 
+    def allow(self, max_pages: int) -> None:
+        """Another limit of the file's size, from the next time it is opened; 0: none."""
+        self._max_pages = max_pages
+
     def close(self) -> None:
         """Waits for what is being written."""
         self._thread.submit(self._disconnect).result()

@@ -1,0 +1,199 @@
+"""What a call costs, and what is wrong with a price file."""
+
+from __future__ import annotations
+
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.usage.till import PRICES, book
+
+from antiphon.conversation.events import ProviderCall
+from antiphon.errors import SettingsError
+from antiphon.providers.base import Usage
+from antiphon.usage.money import micros, shown
+from antiphon.usage.prices import PriceBook, open_prices, parse_prices
+
+DAY = date(2026, 11, 23)
+
+
+def call(provider: str, kind: str = "llm", **fields: object) -> ProviderCall:
+    usage = Usage(**{name: fields.pop(name) for name in list(fields) if name in Usage.__slots__})  # type: ignore[arg-type]
+    return ProviderCall(kind=kind, provider=provider, usage=usage, **fields)  # type: ignore[arg-type]
+
+
+def cost(prices: PriceBook, of: ProviderCall, day: date = DAY) -> int | None:
+    priced = prices.price(of, day)
+    return None if priced is None else priced.micros
+
+
+SHIPPED = open_prices()
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (call("openai:whisper-1", "asr", audio_s=60.0), 6_000),
+        (call("openai:whisper-1", "asr", audio_s=3.217), 322),  # 321.7
+        (call("openai:gpt-4o", input_tokens=1_000, output_tokens=100), 3_500),
+        (call("openai:gpt-4o", input_tokens=1_000, cached_tokens=600, output_tokens=100), 2_750),
+        (call("openai:gpt-4o-mini", input_tokens=1_000, output_tokens=100), 210),
+        (call("openai:tts-1", "tts", characters=1_000), 15_000),
+        (call("elevenlabs:eleven_flash_v2_5", "tts", characters=100), 4_000),
+        (call("deepgram:nova-3", "asr", audio_s=60.0), 4_300),
+        (call("deepgram:nova-3", "asr", audio_s=60.0, transport="stream"), 7_700),
+        (call("deepgram:aura-2-thalia-en", "tts", characters=1_000), 30_000),
+        (call("groq:whisper-large-v3-turbo", "asr", audio_s=3_600.0), 40_000),
+        (call("groq:whisper-large-v3-turbo", "asr", audio_s=2.0), 111),  # 10 s: the least
+        (call("groq:whisper-large-v3-turbo", "asr", audio_s=0.0), 0),
+        (call("local:whisper-base", "asr", audio_s=60.0, total_ms=500.0), 0),
+        (call("ollama:llama3.2", input_tokens=50, output_tokens=10), 0),
+        (call("scripted:voice", "tts", characters=9), 0),
+        (call("openai:gpt-4o-mini-tts", "tts", characters=900), 15_147),  # 0.60*225 + 12*1251
+        (
+            call("openai:gpt-4o-mini-tts", "tts", characters=900, input_tokens=200, output_tokens=1_000),
+            12_120,
+        ),
+    ],
+)
+def test_shipped_prices(of: ProviderCall, expected: int) -> None:
+    assert cost(SHIPPED, of) == expected
+
+
+def test_a_dated_name_has_the_price_of_its_model_and_the_model_that_answered_decides() -> None:
+    usage = {"input_tokens": 1_000, "output_tokens": 100}
+    assert cost(SHIPPED, call("openai:gpt-4o-mini-2024-07-18", **usage)) == 210
+    assert cost(SHIPPED, call("openai:gpt-4o", model="gpt-4o-mini-2024-07-18", **usage)) == 210
+    assert cost(SHIPPED, call("openai:gpt-4o-mini", model="answer-of-its-own", **usage)) == 210
+    assert cost(SHIPPED, call("openai:gpt-4o-mini-realtime", **usage)) is None
+
+
+def test_what_nobody_has_a_price_for_is_not_free() -> None:
+    assert cost(SHIPPED, call("openai:gpt-9", input_tokens=5)) is None
+    assert cost(SHIPPED, call("newvendor:model")) is None
+    only_batch = book('[[price]]\nprovider="x"\nmodel="m"\ntransport="batch"\nunit="minute"\nprice=1')
+    assert cost(only_batch, call("x:m", "asr", audio_s=60.0)) == 1_000_000
+    assert cost(only_batch, call("x:m", "asr", audio_s=60.0, transport="stream")) is None
+    assert cost(SHIPPED, call("openai:gpt-9", cached=True)) == 0
+
+
+def test_a_cancelled_call_costs_what_was_sent_and_received() -> None:
+    whole = call("openai:gpt-4o", input_tokens=800, output_tokens=40)
+    cut = call("openai:gpt-4o", input_tokens=800, output_tokens=7, cancelled=True, outcome="cancelled")
+    assert (cost(SHIPPED, whole), cost(SHIPPED, cut)) == (2_400, 2_070)
+
+
+def test_the_operators_rows_win(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(
+        '[[price]]\nprovider="openai"\nmodel="gpt-4o"\nunit="million_input_tokens"\nprice=1\n'
+        '[[price]]\nprovider="openai"\nmodel="llama*"\nunit="free"\n'
+        '[[price]]\nprovider="mine"\nmodel="*"\nunit="request"\nprice=0.001\n'
+    )
+    prices = open_prices(own)
+    assert cost(prices, call("openai:gpt-4o", input_tokens=1_000, output_tokens=100)) == 2_000
+    assert cost(prices, call("openai:llama3.2", input_tokens=1_000)) == 0
+    assert cost(prices, call("mine:anything", "tts", characters=7)) == 1_000
+
+
+def test_embedded_models_cost_what_the_operator_says() -> None:
+    prices = open_prices(compute_hour_usd=0.36)
+    assert cost(prices, call("local:smollm2-135m", output_tokens=50, total_ms=1_500.0)) == 150
+
+
+def test_a_new_price_holds_from_its_day_and_an_old_one_is_better_than_none() -> None:
+    row = '[[price]]\nprovider="x"\nmodel="m"\nunit="minute"\n'
+    prices = book(
+        f"{row}price=1\nretired=2026-12-01\n{row}price=2\nvalid_from=2026-12-01\nretired=2027-01-01"
+    )
+    minute = call("x:m", "asr", audio_s=60.0)
+    assert cost(prices, minute, date(2026, 11, 30)) == 1_000_000
+    assert cost(prices, minute, date(2026, 12, 1)) == 2_000_000
+    assert cost(prices, minute, date(2027, 6, 1)) == 2_000_000
+    assert len(prices.stale(date(2027, 6, 1))) == 2
+
+
+def test_old_and_retired_prices_are_told() -> None:
+    after = SHIPPED.stale(date(2027, 3, 1))
+    assert {"openai:whisper-1", "openai:tts-1"} <= {
+        found.row.name for found in after if "retired" in found.problem
+    }
+    assert all(not found.row.name.startswith("openai") for found in SHIPPED.stale(DAY))
+    assert {found.row.provider for found in SHIPPED.stale(DAY)} == {"anthropic"}
+
+
+def test_steps_are_billed_whole() -> None:
+    prices = book('[[price]]\nprovider="x"\nmodel="m"\nunit="minute"\nprice=0.06\nstep=15')
+    assert cost(prices, call("x:m", "asr", audio_s=16.0)) == 30_000
+
+
+GOOD = '[[price]]\nprovider = "x"\nmodel = "m"\nunit = "minute"\nprice = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD.replace("unit", "unti"), "row 1 (x:m): 'unti' is no field of a price; did you mean 'unit'?"),
+        (GOOD.replace("minute", "minuet"), "did you mean 'minute'?"),
+        (GOOD.replace("= 1", "= -0.006"), "row 1 (x:m): price is -0.006; it cannot be below zero"),
+        (GOOD.replace("= 1", '= "1"'), "write a number, such as 0.006, without quotes"),
+        (GOOD.replace("= 1", "= nan"), "cannot be below zero, or infinite"),
+        (GOOD.replace("price = 1", ""), "price is missing"),
+        (GOOD.replace('"m"', '""'), "model is missing"),
+        (GOOD.replace('"m"', '"a*b"'), "a * may only be at the end"),
+        (GOOD + GOOD, "row 2 (x:m, minute) says again what row 1 says"),
+        (GOOD + GOOD.replace("minute", "second"), "row 2 (x:m, second) says again what row 1 says"),
+        (GOOD + GOOD.replace('"m"', '"n"\naliases = ["m"]'), "row 2"),
+        (GOOD + 'verified = "yesterday"', "write a day without quotes: 2026-11-20"),
+        (GOOD + "retired = 2026-01-01\nvalid_from = 2026-02-01", "it would never hold"),
+        (GOOD + 'transport = "pigeon"', "write batch, stream or any"),
+        (GOOD.replace("[[price]]", "[price]"), "write [[price]] above each row"),
+        (GOOD.replace("[[price]]", "[[prices]]"), "a price is a table [[price]]"),
+        ("schema = 2\n", "write schema = 1"),
+        ("[[price", "is not TOML"),
+    ],
+)
+def test_a_price_file_that_cannot_be_used(text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse_prices(text, file="mine.toml")
+    assert says in error.value.message
+    assert "mine.toml" in error.value.message
+
+
+def test_half_a_price_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(GOOD.replace("minute", "million_input_tokens"))
+    with pytest.raises(SettingsError, match="prices the tokens sent but not those that come back"):
+        open_prices(own)
+
+
+def test_a_price_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"ANTIPHON_PRICES=.*none.toml cannot be read: No such file"):
+        open_prices(tmp_path / "none.toml")
+
+
+@given(
+    sent=st.integers(0, 10**7),
+    cached=st.integers(0, 10**7),
+    written=st.integers(0, 10**6),
+    heard=st.integers(0, 10**7),
+)
+def test_every_cost_is_the_exact_sum_rounded_once(sent: int, cached: int, written: int, heard: int) -> None:
+    prices = book(PRICES)
+    llm = call("scripted:language-model", input_tokens=sent, cached_tokens=cached, output_tokens=written)
+    fresh = max(sent - cached, 0)
+    exact = Fraction(5, 2) * fresh + Fraction(5, 4) * (sent - fresh) + 10 * written
+    assert cost(prices, llm) == round(exact)
+    assert cost(prices, call("scripted:recognizer", "asr", audio_s=heard / 1_000)) == round(
+        Fraction(heard, 10)
+    )
+
+
+def test_money_as_people_read_it() -> None:
+    assert [shown(amount) for amount in (0, 12_340_000, 12_345, 99_999, -5_000_000)] == [
+        "$0.00", "$12.34", "$0.0123", "$0.1000", "-$5.00",
+    ]  # fmt: skip
+    assert micros(0.1) == 100_000
