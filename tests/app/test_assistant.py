@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from antiphon.app import FIRST_RETRY_S, build_application, keep_loaded
+from antiphon.app.adapters import links
 from antiphon.app.assistant import (
     first_choices,
     hears_by_script,
-    links,
     local_refs,
     offer,
     open_assistant,

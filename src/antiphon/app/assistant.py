@@ -3,18 +3,15 @@ can choose."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from antiphon.app.chains import Adapters, Chains, watched
+from antiphon.app.adapters import build_adapters, first_local
+from antiphon.app.chains import Chains, watched
 from antiphon.app.local import Spoken, chosen_profile, failed_kind, model_ref, open_models
-from antiphon.app.scripted import (
-    scripted_language_model,
-    scripted_recognizer,
-    scripted_synthesizer,
-)
+from antiphon.app.vendors import open_vendors
 from antiphon.conversation.config import DEFAULT_INSTRUCTIONS, ConversationConfig, Providers
 from antiphon.errors import ModelError
 from antiphon.inference.catalog import Kind
@@ -91,11 +88,6 @@ def local_refs(settings: Settings, choices: Choices) -> dict[Kind, str]:
     return refs
 
 
-def first_local(chain: Sequence[ProviderChoice]) -> ProviderChoice | None:
-    """The embedded one of a chain that is loaded; those after it are there for when it cannot be."""
-    return next((choice for choice in chain if choice.provider == "local"), None)
-
-
 def hears_by_script(settings: Settings, choices: Choices) -> bool:
     """Whether a loudness threshold notices speech, and no model."""
     if settings.ear == "auto":
@@ -115,32 +107,16 @@ async def _open_providers(
     settings: Settings, choices: Choices, report: Report, stack: AsyncExitStack
 ) -> tuple[Chains, Ear]:
     local = await stack.enter_async_context(open_models(settings, local_refs(settings, choices), report))
-    adapters = Adapters(
-        recognizers=[
-            local.recognizer() if choice.provider == "local" else scripted_recognizer(settings, choice)
-            for choice in links(choices["asr"])
-        ],
-        language_models=[
-            local.language_model()
-            if choice.provider == "local"
-            else scripted_language_model(settings, choice)
-            for choice in links(choices["llm"])
-        ],
-        synthesizers=[
-            local.synthesizer() if choice.provider == "local" else scripted_synthesizer(settings, choice)
-            for choice in links(choices["tts"])
-        ],
-    )
+    # Without a vendor nothing is connected: an idle pool holds no socket.
+    vendors = await stack.enter_async_context(open_vendors(settings))
+    adapters = await build_adapters(settings, choices, local, vendors)
+    for problem in await vendors.warm():
+        log.warning("a provider does not answer yet", provider=problem.provider, problem=problem.message)
     if hears_by_script(settings, choices):
         ear = Ear(detector=ScriptedVoiceDetector(), turn_model=ScriptedTurnModel())
     else:
         ear = Ear(detector=local.voice_detector(), turn_model=local.turn_model())
     return Chains(settings, adapters), ear
-
-
-def links(chain: Sequence[ProviderChoice]) -> list[ProviderChoice]:
-    """Those of a chain that are asked: of the embedded ones only the one that is loaded."""
-    return [choice for choice in chain if choice.provider != "local" or choice is first_local(chain)]
 
 
 def _drop_choice(settings: Settings, choices: Choices, error: ModelError) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
+from antiphon.app.adapters import Adapters
 from antiphon.app.local import Spoken
 from antiphon.conversation.apology import apology, farewell
 from antiphon.conversation.speakable import speakable
-from antiphon.providers.base import LanguageModel, Recognizer, SpeechOptions, Synthesizer
+from antiphon.providers.base import SpeechOptions
 from antiphon.providers.health import ProviderState
 from antiphon.providers.resilience import (
     BreakerRules,
@@ -38,15 +38,6 @@ APOLOGIES_MB = 4
 log = logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapters:
-    """Whom the settings name, in their order."""
-
-    recognizers: Sequence[Recognizer]
-    language_models: Sequence[LanguageModel]
-    synthesizers: Sequence[Synthesizer]
-
-
 class Chains:
     """The chains of one assistant. ``run`` keeps watch over them."""
 
@@ -57,6 +48,7 @@ class Chains:
             return Chain(links, kind=kind, limits=limits(settings, kind), rules=rules, watch=_told)
 
         self._settings = settings
+        self._scripted = adapters.synthesizers[0].info.provider == "scripted"
         self.recognizer = ResilientRecognizer(chain("asr", adapters.recognizers))
         self.language_model = ResilientLanguageModel(chain("llm", adapters.language_models))
         voices = ResilientSynthesizer(chain("tts", adapters.synthesizers))
@@ -65,7 +57,7 @@ class Chains:
             cache=SpeechCache(max_bytes=max(settings.speech_cache_mb, APOLOGIES_MB) * 1_000_000),
             stock=stock_phrases,
             # Scripted voices are there to be timed: nothing that they say is skipped.
-            remember=settings.speech_cache_mb > 0 and settings.tts[0].provider != "scripted",
+            remember=settings.speech_cache_mb > 0 and not self._scripted,
         )
         self._resilient = (self.recognizer, self.language_model, voices)
         self.health = HealthBoard(
@@ -74,7 +66,7 @@ class Chains:
 
     async def run(self) -> None:
         """Find out when providers are back, and have apologies voiced, until cancelled."""
-        if self._settings.tts[0].provider != "scripted":
+        if not self._scripted:
             self.synthesizer.want(self._usual_options())
         async with asyncio.TaskGroup() as group:
             group.create_task(probe_while_open(self.recognizer))

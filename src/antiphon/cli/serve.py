@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 
@@ -33,10 +34,12 @@ def serve(fd: int | None, **options: str | int | None) -> None:
     settings = effective_settings(**options).settings
 
     from antiphon.app import build_application
+    from antiphon.app.adapters import check_choices
     from antiphon.server.serving import Server, listen
     from antiphon.telemetry.logs import configure_logs, logger
 
     application = build_application(settings)
+    asyncio.run(check_choices(settings))
     listening = listen(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
     configure_logs(level=settings.log_level, form=settings.log_format)
     address, port = listening.getsockname()[:2]
