@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -31,7 +32,21 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+VENDORED = {
+    "uplot-1.6.32.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot-1.6.32.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+"""File → SHA-256, as in the npm package uplot 1.6.32 (``dist/uPlot.iife.min.js``, ``dist/uPlot.min.css``)."""
+
+
 def scripts() -> dict[str, str]:
+    """Those of the talking page."""
+    return {
+        name: text for name, text in every_script().items() if not name.startswith(("operator/", "vendor/"))
+    }
+
+
+def every_script() -> dict[str, str]:
     return {str(path.relative_to(WEB)): path.read_text() for path in WEB.rglob("*.js")}
 
 
@@ -60,15 +75,35 @@ def test_what_loads_first_imports_nothing_that_can_wait() -> None:
 
 def test_nothing_comes_from_elsewhere() -> None:
     for path in [*WEB.rglob("*.js"), *WEB.rglob("*.css"), *WEB.rglob("*.html"), *WEB.rglob("*.svg")]:
+        if path.parent.name == "vendor":  # it says where it is from, and asks for nothing
+            continue
         addresses = re.findall(r"https?://[^\s'\"`<>)]+", path.read_text())
         assert [a for a in addresses if not a.startswith("http://www.w3.org/")] == [], path.name
 
 
 def test_nothing_is_inline() -> None:
     """The content policy would drop it, and the page would only break where the policy is on."""
-    document = (WEB / "index.html").read_text()
-    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", document)
-    assert re.findall(r"<script(?![^>]*\ssrc=)", document) == []
+    for path in WEB.rglob("*.html"):
+        document = path.read_text()
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", document)
+        assert re.findall(r"<script(?![^>]*\ssrc=)", document) == []
+
+
+def test_what_is_vendored_is_what_was_published() -> None:
+    for name, sha256 in VENDORED.items():
+        assert hashlib.sha256((WEB / "vendor" / name).read_bytes()).hexdigest() == sha256
+    kept = {path.name for path in (WEB / "vendor").iterdir()}
+    assert kept == {*VENDORED, "uplot.LICENSE.txt"}
+
+
+def test_the_operators_page_names_what_is_there() -> None:
+    document = (WEB / "operator" / "index.html").read_text()
+    for path in re.findall(r'(?:src|href)="assets/([^"]+)"', document):
+        assert (WEB / path).is_file(), path
+    ids = re.findall(r'id="([^"]+)"', document)
+    assert len(ids) == len(set(ids))
+    texts = [text for name, text in every_script().items() if name.startswith("operator/")]
+    assert {name for text in texts for name in re.findall(r"found\('([\w-]+)'\)", text)} <= set(ids)
 
 
 def test_what_the_document_names_is_there() -> None:

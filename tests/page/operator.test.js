@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { length, money, percent, time, whole } from '../../src/antiphon/web/operator/figures.js';
+import { troubles } from '../../src/antiphon/web/operator/verdict.js';
+
+test('times have a unit and no more digits than matter', () => {
+	assert.equal(time(0.42), '0.4 ms');
+	assert.equal(time(446.2), '446 ms');
+	assert.equal(time(1449.9), '1.45 s');
+	assert.equal(time(null), '–');
+	assert.equal(time(undefined), '–');
+});
+
+test('money shows something when there is something', () => {
+	assert.equal(money(0), '$0.00');
+	assert.equal(money(0.00042), '$0.00042');
+	assert.equal(money(0.123456), '$0.123');
+	assert.equal(money(12.5), '$12.50');
+	assert.equal(money(null), 'unknown');
+});
+
+test('lengths, shares and counts', () => {
+	assert.equal(length(7.4), '7 s');
+	assert.equal(length(65), '1 min 05 s');
+	assert.equal(length(3725), '1 h 02 min');
+	assert.equal(percent(0.918), '92 %');
+	assert.equal(percent(null), '–');
+	assert.equal(whole(1234567), '1 234 567');
+});
+
+const well = {
+	ready: true,
+	minutes: 15,
+	sessions: { now: 3, max: 50 },
+	first_sound: { p50_ms: 480, p95_ms: 900, turns: 40 },
+	provider_calls: 120,
+	errors: 1,
+	cost: { today_usd: 1, budget_usd: 5, wasted_usd: 0, unpriced: 0 },
+	budget_ms: 1450,
+	providers: [{ kind: 'llm', provider: 'openai:gpt-4o-mini', breaker: 'closed', last_error: '' }],
+	lag_ms: 2,
+};
+
+test('all is well', () => {
+	assert.deepEqual(troubles(well), []);
+});
+
+for (const [what, change, says] of [
+	['not ready', { ready: false }, /not ready/],
+	['an open breaker', { providers: [{ ...well.providers[0], breaker: 'open', last_error: 'timed out' }] }, /gpt-4o-mini is not asked.*timed out/],
+	['a breaker on trial', { providers: [{ ...well.providers[0], breaker: 'half_open' }] }, /being tried again/],
+	['many errors', { errors: 12 }, /10 % of the requests/],
+	['late answers', { first_sound: { p50_ms: 900, p95_ms: 2300, turns: 40 } }, /2\.30 s; the budget is 1\.45 s/],
+	['a full house', { sessions: { now: 50, max: 50 } }, /All 50/],
+	['a budget nearly spent', { cost: { ...well.cost, today_usd: 4.6 } }, /92 % of today/],
+	['a budget spent', { cost: { ...well.cost, today_usd: 5.1 } }, /\$5\.00 is spent/],
+	['calls without a price', { cost: { ...well.cost, unpriced: 3 } }, /3 requests have no price/],
+	['a late loop', { lag_ms: 240 }, /240 ms behind/],
+]) {
+	test(`${what} needs a person`, () => {
+		const found = troubles({ ...well, ...change });
+		assert.equal(found.length, 1);
+		assert.match(found[0], says);
+	});
+}
+
+test('a few turns, or no budget, say nothing', () => {
+	const few = { first_sound: { p50_ms: 3000, p95_ms: 3000, turns: 2 }, provider_calls: 2, errors: 2, cost: { ...well.cost, budget_usd: null } };
+	assert.deepEqual(troubles({ ...well, ...few }), []);
+});
