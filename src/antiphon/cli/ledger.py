@@ -150,10 +150,15 @@ async def _export(settings: Settings, days: tuple[date, date], form: str, out: P
             async for entry in books.entries(*days):
                 count += 1
                 if form == "csv":
-                    table.writerow(to_json(entry))
+                    table.writerow({name: _cell(value) for name, value in to_json(entry).items()})
                 else:
                     file.write(json.dumps(to_json(entry), ensure_ascii=False) + "\n")
     return count
+
+
+def _cell(value: object) -> object:
+    """A spreadsheet takes a text that begins so for a formula, and names come from elsewhere."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 async def _prune(settings: Settings, before: date) -> int:

@@ -1,0 +1,120 @@
+"""``antiphon prices`` and ``antiphon ledger``."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from antiphon.cli import main
+from antiphon.conversation.events import ProviderCall
+from antiphon.providers.base import Usage
+from antiphon.usage.books import Batch
+from antiphon.usage.entry import Entry, entry_of
+from antiphon.usage.prices import Priced
+from antiphon.usage.sqlite_books import SqliteBooks
+
+TODAY = datetime.now(UTC).date().isoformat()
+
+
+def entry(number: int, day: str) -> Entry:
+    call = ProviderCall(kind="tts", provider="openai:tts-1", usage=Usage(characters=100), turn_id="t1")
+    priced = Priced(micros=1_500)
+    return entry_of(call, priced, id=f"e{number}", at_ms=number, day=day, session="s1", caller="=ann")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with three entries."""
+    books = SqliteBooks(tmp_path)
+    entries = entry(1, "2020-01-01"), entry(2, TODAY), entry(3, TODAY)
+    asyncio.run(books.append(Batch(id="b1", entries=entries)))
+    books.close()
+    return tmp_path
+
+
+def run(*words: str, data: Path | None = None, **environ: str) -> Result:
+    if data is not None:
+        environ["ANTIPHON_DATA"] = str(data)
+    return CliRunner(env=environ).invoke(main, list(words), catch_exceptions=False)
+
+
+def test_totals(data: Path) -> None:
+    assert "$0.0030" in run("ledger", "totals", data=data).stdout
+    found = json.loads(
+        run("ledger", "totals", "--from", "2020-01-01", "--by", "day", "--json", data=data).stdout
+    )
+    assert found["cost_usd"] == 0.0045
+    assert found["groups"] == {"2020-01-01": 0.0015, TODAY: 0.003}
+    assert found["lines"][0]["characters"] == 300
+
+
+def test_export(data: Path) -> None:
+    out = data / "ledger.csv"
+    assert "3 entries" in run("ledger", "export", "--out", str(out), data=data).stderr
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["micros"], row["cost_usd"]) for row in rows] == [
+        (f"e{n}", "1500", "0.0015") for n in (1, 2, 3)
+    ]
+    assert rows[0]["caller"] == "'=ann"
+    lines = run("ledger", "export", "--format", "json", "--from", TODAY, data=data).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["e2", "e3"]
+
+
+def test_backup_and_prune(data: Path) -> None:
+    copy = data / "copy.sqlite3"
+    assert run("ledger", "backup", str(copy), data=data).exit_code == 0
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM calls").fetchone() == (3,)
+    connection.close()
+    assert run("ledger", "backup", str(copy), data=data).exit_code == 1
+    assert "1 entries" in run("ledger", "prune", "--yes", data=data).stdout
+    refused = run("ledger", "prune", "--yes", data=data, ANTIPHON_LEDGER_DAYS="0")
+    assert "say --before DAY" in refused.stderr
+
+
+def test_prices_are_listed_and_checked(tmp_path: Path) -> None:
+    listed = run("prices", "--provider", "openai").stdout
+    assert "openai:whisper-1" in listed
+    assert "deepgram" not in listed
+    facts = [json.loads(line) for line in run("prices", "--json").stdout.splitlines()]
+    assert {"ok", "old"} <= {fact["state"] for fact in facts} <= {"ok", "old", "retired"}
+    assert run("prices", "--check").exit_code == 0
+    missing = run("prices", "--check", ANTIPHON_LLM="openai:gpt-9")
+    assert (missing.exit_code, missing.stderr) == (
+        1, "ANTIPHON_LLM: openai:gpt-9 has no price; add a row to your price file.\n",
+    )  # fmt: skip
+
+
+def test_a_price_file_with_a_mistake_stops_the_start_and_says_where(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text('[[price]]\nprovider="x"\nmodel="m"\nunit="minute"\nprice=-1\n')
+    for command in ("prices", "serve"):
+        failed = run(command, ANTIPHON_PRICES=str(own))
+        assert failed.exit_code == 1
+        assert f"The price file {own}, row 1 (x:m): price is -1; it cannot be below zero" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"ANTIPHON_TIME_ZONE": "Europe/Atlantis"}, "write one as Europe/Berlin"),
+        ({"ANTIPHON_ALERT_WEBHOOK": "hooks.example.org"}, "ANTIPHON_ALERT_WEBHOOK is no address"),
+        ({"ANTIPHON_BUDGET_DAY_USD": "-1"}, "ANTIPHON_BUDGET_DAY_USD"),
+        (
+            {"ANTIPHON_UNPRICED": "refuse", "ANTIPHON_LLM": "openai:gpt-9", "OPENAI_API_KEY": "k"},
+            "openai:gpt-9 has no price",
+        ),
+    ],
+)
+def test_settings_about_money_are_checked_at_the_start(environ: dict[str, str], says: str) -> None:
+    failed = run("serve", **environ)
+    assert failed.exit_code == 1
+    assert says in failed.stderr
