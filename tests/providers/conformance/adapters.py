@@ -1,0 +1,197 @@
+"""Every adapter that must behave, and how to open it against servers that speak its vendor's formats.
+
+To add one: an ``Adapter`` in ``ADAPTERS`` with a builder. Faults that its vendor cannot have go into ``cannot``; a
+cause that differs from ``EXPECTED`` into ``causes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from benchmarks.vendor_servers import FAULTS, Fault, VendorServers, VendorWorld, open_vendor_servers
+from benchmarks.vendor_servers.serving import Speaking
+
+from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected, ProviderUnavailable
+from antiphon.providers.http import HttpPool, Patience
+from antiphon.providers.openai import Endpoint, OpenAILanguageModel, OpenAIRecognizer, OpenAISynthesizer
+from antiphon.providers.scripted import (
+    ScriptedLanguageModel,
+    ScriptedRecognizer,
+    ScriptedSynthesizer,
+)
+
+Kind = Literal["asr", "llm", "tts"]
+
+KEY = "sk-test-0123456789abcdefghijklmnopqrstuvwxyz"
+"""Must never be seen in anything that is said."""
+
+REPLY = "Zürich liegt schön 🏔️ – 你好, ça va?"
+"""Letters of one to four bytes."""
+
+PATIENCE = Patience(connect_s=2.0, first_byte_s=0.4, gap_s=0.4)
+"""Long enough for a loaded machine to answer at once, short enough to wait for."""
+
+EXPECTED: Mapping[Fault, tuple[type[ProviderError], str]] = {
+    "fail": (ProviderUnavailable, "overloaded"),
+    "overloaded": (ProviderUnavailable, "overloaded"),
+    "rate_limit": (ProviderUnavailable, "rate_limit"),
+    "quota": (ProviderRejected, "quota"),
+    "bad_key": (ProviderRejected, "bad_key"),
+    "unknown_model": (ProviderRejected, "unknown_model"),
+    "unknown_voice": (ProviderRejected, "unknown_voice"),
+    "gateway": (ProviderUnavailable, "overloaded"),
+    "html": (ProviderRejected, "not_an_api"),
+    "redirect": (ProviderRejected, "not_an_api"),
+    "stall": (ProviderUnavailable, "timeout"),
+    "stall_later": (ProviderUnavailable, "timeout"),
+    "cut": (ProviderUnavailable, "cut"),
+    "empty": (ProviderEmpty, "empty"),
+    "malformed": (ProviderUnavailable, "malformed"),
+    "huge": (ProviderUnavailable, "malformed"),
+    "wrong_format": (ProviderRejected, "wrong_rate"),
+    "filtered": (ProviderRejected, "filtered"),
+}
+"""Fault → what the adapter makes of it. The rest (``odd``, ``wrong_rate``, ``invalid_request``) have tests of their
+own."""
+
+NOT_OF: Mapping[Kind, frozenset[Fault]] = {
+    # Nothing heard is an answer; a transcript comes in one piece.
+    "asr": frozenset({"empty", "unknown_voice", "wrong_format", "stall_later"}),
+    "llm": frozenset({"unknown_voice", "wrong_format"}),
+    "tts": frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """An adapter that is open, and the world it talks to."""
+
+    provider: Any
+    world: VendorWorld | None
+    pool: HttpPool | None
+    fault: Callable[[Fault], None]
+    """The next request goes wrong so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """One way to hear, write or speak."""
+
+    name: str
+    kind: Kind
+    build: Callable[[HttpPool, VendorServers, AsyncExitStack], Awaitable[Any]] | None = None
+    """Against the servers, with a key of ``KEY`` and patience of ``PATIENCE``; None: scripted."""
+    speaking: Speaking = "http"
+    cannot: frozenset[Fault] = frozenset()
+    """Faults that this vendor's format has no way to have."""
+    causes: Mapping[Fault, tuple[type[ProviderError], str]] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Those to try."""
+        return tuple(f for f in FAULTS if f in EXPECTED and f not in self.cannot | NOT_OF[self.kind])
+
+    def expected(self, fault: Fault) -> tuple[type[ProviderError], str]:
+        return self.causes.get(fault, EXPECTED[fault])
+
+    def __str__(self) -> str:
+        return self.name
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Bench]:
+        """Ready to be asked."""
+        if self.build is None:
+            yield _scripted(self.kind)
+            return
+        world = VendorWorld(reply=REPLY, key=KEY, stall_s=5.0)
+        async with AsyncExitStack() as stack:
+            servers = await stack.enter_async_context(open_vendor_servers(world, speaking=self.speaking))
+            pool = await stack.enter_async_context(HttpPool(trust=servers.trust()))
+            provider = await self.build(pool, servers, stack)
+            yield Bench(
+                provider=provider,
+                world=world,
+                pool=pool,
+                fault=lambda fault: world.fault_next(self.kind, fault),
+            )
+
+
+# ---- scripted -----------------------------------------------------------------------------------------------
+
+SCRIPTED_FAULTS = {"fail": "fail", "invalid_request": "reject", "cut": "cut", "empty": "empty"}
+
+
+def _scripted(kind: Kind) -> Bench:
+    provider: Any
+    match kind:
+        case "asr":
+            provider = ScriptedRecognizer(latency_s=0.0, fallback="What is the capital of France?")
+        case "llm":
+            provider = ScriptedLanguageModel([REPLY] * 20, first_token_s=0.0, tokens_per_s=10_000)
+        case "tts":
+            provider = ScriptedSynthesizer(first_chunk_s=0.0, real_time_factor=0.0)
+    return Bench(
+        provider=provider,
+        world=None,
+        pool=None,
+        fault=lambda fault: provider.faults.add(SCRIPTED_FAULTS[fault]),
+    )
+
+
+# ---- OpenAI and what speaks its formats ---------------------------------------------------------------------
+
+
+def endpoint(servers: VendorServers, kind: Kind, **more: Any) -> Endpoint:
+    return Endpoint(
+        base_url=servers.url + "/v1",
+        key=KEY,
+        model_setting=f"ANTIPHON_{kind.upper()}",
+        patience=PATIENCE,
+        **more,
+    )
+
+
+async def _whisper(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAIRecognizer:
+    return OpenAIRecognizer(pool, endpoint(servers, "asr"), "whisper-1")
+
+
+async def _transcribe(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAIRecognizer:
+    return OpenAIRecognizer(pool, endpoint(servers, "asr"), "gpt-4o-mini-transcribe")
+
+
+async def _chat(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAILanguageModel:
+    return OpenAILanguageModel(pool, endpoint(servers, "llm"), "gpt-4o-mini")
+
+
+async def _tts(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAISynthesizer:
+    return OpenAISynthesizer(pool, endpoint(servers, "tts"), "gpt-4o-mini-tts")
+
+
+NO_CUT: frozenset[Fault] = frozenset({"cut", "huge"})
+"""hypercorn does not end a stream whose application failed, nor an application that waits for a window that was
+reset."""
+
+ADAPTERS = (
+    Adapter(name="scripted-asr", kind="asr", cannot=frozenset(FAULTS)),
+    Adapter(name="scripted-llm", kind="llm", cannot=frozenset(FAULTS)),
+    Adapter(name="scripted-tts", kind="tts", cannot=frozenset(FAULTS)),
+    Adapter(name="openai-whisper", kind="asr", build=_whisper),
+    Adapter(name="openai-transcribe", kind="asr", build=_transcribe),
+    Adapter(name="openai-chat", kind="llm", build=_chat),
+    Adapter(name="openai-tts", kind="tts", build=_tts),
+    Adapter(name="openai-whisper-http2", kind="asr", build=_whisper, speaking="http2", cannot=NO_CUT),
+    Adapter(name="openai-chat-http2", kind="llm", build=_chat, speaking="http2", cannot=NO_CUT),
+    Adapter(name="openai-tts-http2", kind="tts", build=_tts, speaking="http2", cannot=NO_CUT),
+    Adapter(name="openai-chat-tls", kind="llm", build=_chat, speaking="https"),
+)
+
+
+def of_kind(kind: Kind) -> list[Adapter]:
+    return [adapter for adapter in ADAPTERS if adapter.kind == kind]
+
+
+def with_faults(kind: Kind) -> list[tuple[Adapter, Fault]]:
+    return [(adapter, fault) for adapter in of_kind(kind) for fault in adapter.faults]
