@@ -1,0 +1,174 @@
+"""Docker, as the tests of the deployment use it: plain commands, their output, and stacks that are taken down again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+SLIM = os.environ.get("ANTIPHON_TEST_IMAGE", "antiphon:slim")
+SCRIPTED = {"ANTIPHON_ASR": "scripted", "ANTIPHON_LLM": "scripted", "ANTIPHON_TTS": "scripted"}
+
+
+def run(
+    *command: str, check: bool = True, timeout: float = 180, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run it, and give what it said. Its whole output is in the error when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def antiphon(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Our own command line."""
+    return run(sys.executable, "-m", "antiphon", *arguments, **options)
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def container(*options: str, image: str = SLIM, command: tuple[str, ...] = ()) -> Iterator[str]:
+    """A container that runs in the background; gone afterwards. Gives its id."""
+    name = run("docker", "run", "--detach", *options, image, *command).stdout.strip()
+    try:
+        yield name
+    finally:
+        run("docker", "rm", "--force", "--volumes", name, check=False)
+
+
+def inside(name: str, *command: str, check: bool = True, user: str = "") -> str:
+    """What a command in the container says."""
+    as_user = ["--user", user] if user else []
+    done = run("docker", "exec", *as_user, name, *command, check=check)
+    return (done.stdout + done.stderr).strip()
+
+
+def logs(name: str) -> str:
+    """All that the container said so far."""
+    done = run("docker", "logs", name)
+    return done.stdout + done.stderr
+
+
+def log_has(name: str, words: str, *, within_s: float = 30.0) -> str:
+    """Follow the container's log until a line holds the words; that line."""
+    follow = subprocess.Popen(
+        ["docker", "logs", "--follow", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert follow.stdout is not None
+    deadline = time.monotonic() + within_s
+    os.set_blocking(follow.stdout.fileno(), True)
+    seen: list[str] = []
+    try:
+        for line in follow.stdout:
+            seen.append(line)
+            if words in line:
+                return line.strip()
+            if time.monotonic() > deadline:
+                break
+    finally:
+        follow.terminate()
+        follow.wait()
+    raise AssertionError(f"{words!r} was not logged within {within_s:g} s:\n{''.join(seen[-30:])}")
+
+
+def state(name: str) -> dict[str, Any]:
+    """Docker's own account of it."""
+    [account] = json.loads(run("docker", "inspect", name).stdout)
+    return dict(account)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A deployment from the project's own compose files, in a folder of its own."""
+
+    folder: Path
+    project: str
+    http_port: int
+    https_port: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.https_port}"
+
+    def compose(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """``docker compose`` in the folder."""
+        return run(
+            "docker", "compose", *arguments, check=check, timeout=timeout, cwd=self.folder, env=self._environ()
+        )
+
+    def script(self, name: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """A script of the deployment's own."""
+        return run(str(self.folder / name), timeout=timeout, cwd=self.folder, env=self._environ())
+
+    def containers(self, service: str) -> list[str]:
+        """Ids of a service's containers."""
+        return self.compose("ps", "--all", "--quiet", service).stdout.split()
+
+    def verify(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """``antiphon verify``, as a user on this machine."""
+        return antiphon(
+            "verify", self.url, "--insecure", "--http-port", str(self.http_port), *options, check=check
+        )
+
+    def load(self, *options: str, minutes: float, timeout: float = 600) -> dict[str, Any]:
+        """``antiphon load`` through nginx and TLS; its report."""
+        done = antiphon(
+            "load", "--url", self.url, "--insecure", "--origin", self.url, "--minutes", str(minutes), "--json",
+            *options, check=False, timeout=timeout,
+        )  # fmt: skip
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    def _environ(self) -> dict[str, str]:
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("ANTIPHON_", "COMPOSE_"))}
+        return {**mine, "COMPOSE_PROJECT_NAME": self.project}
+
+
+@contextmanager
+def stack(folder: Path, *files: str, up: bool = True, **settings: str) -> Iterator[Stack]:
+    """The deployment with these overlays and lines of ``.env``; down and its volumes gone afterwards."""
+    place = folder / "deploy"
+    shutil.copytree(ROOT / "deploy", place)
+    made = Stack(
+        folder=place,
+        project=f"antiphon-test-{os.getpid()}-{folder.name.replace('_', '-').lower()}"[:60],
+        http_port=free_port(),
+        https_port=free_port(),
+    )
+    lines = {
+        "DOMAIN": "localhost",
+        "HTTP_PORT": str(made.http_port),
+        "HTTPS_PORT": str(made.https_port),
+        "COMPOSE_FILE": ":".join(("compose.yaml", *files)),
+        "ASSISTANT_IMAGE": SLIM,
+        "CONNECTIONS_PER_ADDRESS": "200",
+        "ANTIPHON_ADDRESS_SESSIONS": "0",
+        "ANTIPHON_ADDRESS_CONNECTS_PER_MINUTE": "0",
+        "REQUESTS_PER_SECOND": "200",
+        **SCRIPTED,
+        **settings,
+    }
+    (place / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    try:
+        if up:
+            made.compose("up", "--detach", "--wait")
+        yield made
+    finally:
+        made.compose("down", "--volumes", "--timeout", "5", check=False)
