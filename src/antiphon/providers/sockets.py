@@ -89,6 +89,8 @@ class Line:
     def __init__(self, connection: ClientConnection, address: Address) -> None:
         self.address = address
         self.opened_s = asyncio.get_running_loop().time()
+        self.heard_s = self.opened_s
+        """When the peer last said something, loop time."""
         self._connection = connection
         self._outgoing: asyncio.Queue[str | bytes | None] = asyncio.Queue(OUTGOING)
         self._error: ProviderError | None = None
@@ -131,7 +133,9 @@ class Line:
     async def _read(self, received: Callable[[str | bytes], None]) -> None:
         try:
             while self._error is None:
-                received(await self._connection.recv())
+                message = await self._connection.recv()
+                self.heard_s = asyncio.get_running_loop().time()
+                received(message)
         except ConnectionClosed:
             pass  # ``carry`` tells why
         except ProviderError as error:
@@ -167,9 +171,9 @@ class Lines:
         self.dialled = 0
         """Sockets opened so far."""
 
-    async def open(self, address: Address) -> Line:
+    async def open(self, address: Address, *, connect_s: float = DIAL_TIMEOUT_S) -> Line:
         """A new line; ``serve`` brings it to life. Raises ProviderError."""
-        connection = await dial(address)
+        connection = await dial(address, timeout_s=connect_s)
         self.dialled += 1
         return Line(connection, address)
 

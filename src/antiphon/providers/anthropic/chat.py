@@ -11,7 +11,7 @@ from antiphon.errors import ProviderError, ProviderRejected
 from antiphon.providers.anthropic.request import request
 from antiphon.providers.anthropic.stream import MessageStream
 from antiphon.providers.base import Delta, LanguageOptions, Message, ProviderInfo
-from antiphon.providers.http import Answer, HttpPool
+from antiphon.providers.http import Answer, HttpPool, Patience
 from antiphon.providers.server_sent import ServerSent
 from antiphon.providers.vendor_errors import Names
 
@@ -33,6 +33,7 @@ class Account:
     model: str = DEFAULT_MODEL
     base_url: str = BASE_URL
     """With or without ``/v1``."""
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def names(self) -> Names:
@@ -56,7 +57,13 @@ class AnthropicChat:
         self._account = account
         self._names = account.names
         headers = {"x-api-key": account.api_key, "anthropic-version": VERSION}
-        self._vendor = pool.vendor(self._names, base_url=account.root, headers=headers, warm_path="/models")
+        self._vendor = pool.vendor(
+            self._names,
+            base_url=account.root,
+            headers=headers,
+            patience=account.patience,
+            warm_path="/models",
+        )
         self._takes_temperature = True
         self._info = ProviderInfo(provider="anthropic", model=account.model)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from antiphon.providers.http import Patience
 from antiphon.providers.vendor_errors import Names
 
 BASE_URL = "https://api.deepgram.com"
@@ -16,6 +17,7 @@ class Account:
     api_key: str = field(repr=False)
     base_url: str = BASE_URL
     """With or without ``/v1``."""
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def root(self) -> str:

@@ -12,7 +12,7 @@ from antiphon.errors import ProviderError
 from antiphon.providers.base import SPEECH_RATE
 from antiphon.providers.deepgram.utterance import Utterance
 from antiphon.providers.sockets import Line
-from antiphon.providers.vendor_errors import Names, cut, malformed, refused
+from antiphon.providers.vendor_errors import Names, cut, malformed, refused, too_slow
 
 KEEP_ALIVE_S = 4.0
 """The vendor ends a socket that says nothing for 10 s, and asks for a sign every 3 to 5 s."""
@@ -31,12 +31,19 @@ class ListenLine:
     """Never waits. ``free`` is told when it can be used for the next utterance."""
 
     def __init__(
-        self, line: Line, *, names: Names, language: str, free: Callable[[ListenLine], None]
+        self,
+        line: Line,
+        *,
+        names: Names,
+        language: str,
+        patience_s: float,
+        free: Callable[[ListenLine], None],
     ) -> None:
         self.line = line
         self.language = language
         self.used_s = line.opened_s
         self._names = names
+        self._patience_s = patience_s
         self._free = free
         self._loop = asyncio.get_running_loop()
         self._sent_s = 0.0
@@ -65,6 +72,8 @@ class ListenLine:
             language="" if self.language == "multi" else self.language.partition("-")[0],
             post=self._post_sound,
             finalize=self._finalize,
+            patience_s=self._patience_s,
+            too_slow=self._too_slow,
         )
         return self._utterance
 
@@ -143,6 +152,9 @@ class ListenLine:
     def _post_sound(self, pcm: bytes) -> None:
         self.line.post(pcm)
         self._sent_s += len(pcm) / 2 / SPEECH_RATE
+
+    def _too_slow(self) -> ProviderError:
+        return too_slow(self._names, f"gave no final words within {self._patience_s:g} s")
 
     def _finalize(self) -> None:
         self.line.post({"type": "Finalize"})

@@ -90,8 +90,14 @@ class DeepgramRecognizer:
         return await self._dial(language)
 
     async def _dial(self, language: str) -> ListenLine:
-        line = await self._sockets.open(self._address(language))
-        listening = ListenLine(line, names=self._names, language=language, free=self._free)
+        line = await self._sockets.open(self._address(language), connect_s=self._account.patience.connect_s)
+        listening = ListenLine(
+            line,
+            names=self._names,
+            language=language,
+            patience_s=self._account.patience.first_byte_s,
+            free=self._free,
+        )
 
         def lost(error: ProviderError) -> None:
             idle = self._idle[language]

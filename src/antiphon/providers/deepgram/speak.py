@@ -64,8 +64,8 @@ SLOWEST, FASTEST = 0.7, 1.5
 SOUND = ("audio/l16", "audio/pcm", "audio/raw", "application/octet-stream", "audio/basic", "")
 """Content types of plain PCM."""
 
-LONGEST_CLAUSE_S = 120.0
-"""Sound for one clause: a sentence is 15 s at most. A vendor that sends more does not know where to end."""
+LONGEST_CLAUSE_S = 300.0
+"""Sound for one clause: a sentence is 15 s. A vendor that sends more does not know where to end."""
 
 
 class DeepgramVoice:
@@ -79,7 +79,11 @@ class DeepgramVoice:
         self._default = voice or self._fixed
         self._names = account.names(model, "ANTIPHON_TTS and ANTIPHON_VOICE")
         self._vendor = pool.vendor(
-            self._names, base_url=account.root, headers=account.headers, warm_path="/projects"
+            self._names,
+            base_url=account.root,
+            headers=account.headers,
+            patience=account.patience,
+            warm_path="/projects",
         )
         stock = (*VOICES["en"], *VOICES["es"])
         chosen = (self._default,) if self._default else ()

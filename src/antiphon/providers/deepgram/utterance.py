@@ -21,7 +21,14 @@ class Utterance:
     """A RecognizerStream. Times are seconds of sound since the socket was opened, as the vendor counts."""
 
     def __init__(
-        self, *, begin_s: float, language: str, post: Callable[[bytes], None], finalize: Callable[[], None]
+        self,
+        *,
+        begin_s: float,
+        language: str,
+        post: Callable[[bytes], None],
+        finalize: Callable[[], None],
+        patience_s: float,
+        too_slow: Callable[[], ProviderError],
     ) -> None:
         self.begin_s = begin_s
         self.sent_s = begin_s
@@ -30,6 +37,9 @@ class Utterance:
         self._language = language
         self._post = post
         self._finalize = finalize
+        self._patience_s = patience_s
+        self._too_slow = too_slow
+        self._limit: asyncio.Timeout | None = None
         self._final_s = begin_s
         """Sound whose words will not change any more."""
         self._finals: list[str] = []
@@ -56,18 +66,36 @@ class Utterance:
             self.complete()
         else:
             self._finalize()
+            self._be_patient()
 
     def __aiter__(self) -> AsyncIterator[Transcript]:
         return self.transcripts
 
     async def _transcripts(self) -> AsyncGenerator[Transcript, None]:
         while True:
-            transcript = await self._waiting.get()
+            transcript = await self._next()
             if isinstance(transcript, ProviderError):
                 raise transcript
             yield transcript
             if transcript.final:
                 return
+
+    async def _next(self) -> Transcript | ProviderError:
+        """Someone who says nothing is no fault; after the end the vendor has so long to tell the last words."""
+        try:
+            async with asyncio.timeout(None) as limit:
+                self._limit = limit
+                if self.finishing:
+                    self._be_patient()
+                return await self._waiting.get()
+        except TimeoutError:
+            return self._too_slow()
+        finally:
+            self._limit = None
+
+    def _be_patient(self) -> None:
+        if self._limit is not None and not self.over:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._patience_s)
 
     # ---- what the vendor says -----------------------------------------------------------------------------
 

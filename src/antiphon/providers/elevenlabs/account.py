@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from antiphon.providers.base import ProviderInfo
 from antiphon.providers.elevenlabs.voices import DEFAULT_MODEL, VOICES, languages, voice_id
+from antiphon.providers.http import Patience
 from antiphon.providers.vendor_errors import Names
 
 BASE_URL = "https://api.elevenlabs.io"
@@ -23,6 +24,7 @@ class Account:
     """The operator's voice: a stock voice's name or an id; empty for the first stock voice."""
     rate: int = 24_000
     """Hz; one of ``voices.RATES``."""
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def names(self) -> Names:

@@ -14,10 +14,11 @@ from collections.abc import AsyncGenerator
 from antiphon.errors import ProviderError
 from antiphon.providers.base import SpeechChunk, WordTime
 from antiphon.providers.elevenlabs.alignment import CharTimes, TimedText
-from antiphon.providers.vendor_errors import Names, empty, malformed, wrong_rate
+from antiphon.providers.http import Patience
+from antiphon.providers.vendor_errors import Names, empty, malformed, too_slow, wrong_rate
 
-LONGEST_CLAUSE_S = 120.0
-"""Sound for one clause: a sentence is 15 s at most. A vendor that sends more does not know where to end."""
+LONGEST_CLAUSE_S = 300.0
+"""Sound for one clause: a sentence is 15 s. A vendor that sends more does not know where to end."""
 
 SHORTEST_SHARE, LONGEST_SHARE, SILENCE_S = 0.8, 1.6, 1.0
 """Sound is about as long as its characters say, plus at most a second of silence. Shorter or longer than this: another
@@ -37,6 +38,8 @@ class Clause:
         """Sound received so far."""
         self.spoken_s = 0.0
         """How long, by its characters, that was."""
+        self.asked_s = 0.0
+        """Loop time."""
         self.over = False
         self.dropped = False
         """Nobody listens any more."""
@@ -90,12 +93,20 @@ class Clause:
         self.over = True
         self._chunks.put_nowait(end)
 
-    async def sound(self) -> AsyncGenerator[SpeechChunk, None]:
-        """The sound as it comes; raises what ``fail`` was told. Safe to cancel."""
-        while (chunk := await self._chunks.get()) is not None:
+    async def sound(self, patience: Patience) -> AsyncGenerator[SpeechChunk, None]:
+        """The sound as it comes; raises what ``fail`` was told, or that the vendor fell silent. Safe to cancel."""
+        while (chunk := await self._next(patience)) is not None:
             if isinstance(chunk, ProviderError):
                 raise chunk
             yield chunk
+
+    async def _next(self, patience: Patience) -> SpeechChunk | ProviderError | None:
+        wait_s = patience.gap_s if self.seconds else patience.first_byte_s
+        try:
+            async with asyncio.timeout(wait_s):
+                return await self._chunks.get()
+        except TimeoutError:
+            return too_slow(self._names, f"fell silent for {wait_s:g} s")
 
 
 def _fits(seconds: float, spoken_s: float) -> bool:

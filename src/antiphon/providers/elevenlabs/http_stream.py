@@ -44,7 +44,11 @@ class ElevenLabsHttp:
         self._account = account
         self._names = account.names
         self._vendor = pool.vendor(
-            self._names, base_url=account.root, headers=account.headers, warm_path="/models"
+            self._names,
+            base_url=account.root,
+            headers=account.headers,
+            patience=account.patience,
+            warm_path="/models",
         )
         self._said: OrderedDict[str, str] = OrderedDict()
 

@@ -16,7 +16,7 @@ from antiphon.errors import ProviderError
 from antiphon.providers.elevenlabs.alignment import socket_times
 from antiphon.providers.elevenlabs.clause import Clause, Speaking
 from antiphon.providers.sockets import Line
-from antiphon.providers.vendor_errors import Names, malformed, refused
+from antiphon.providers.vendor_errors import Names, cut, malformed, refused
 
 CONTEXTS = 5
 """The vendor ends a socket that opens a sixth."""
@@ -31,6 +31,9 @@ come as far apart as the earlier ones take to be heard."""
 
 GONE_S = 10.0
 """A closed context that the vendor has not confirmed after so long is taken to be gone."""
+
+DEAF_S = 5.0
+"""A clause left after so long, without a word on the whole socket meanwhile: the socket is taken to be dead."""
 
 MISALIGNED = 2
 """So many clauses whose characters did not add up, and each gets a context of its own from then on."""
@@ -77,6 +80,7 @@ class VoiceLine:
         """Begin to speak. Raises ProviderUnavailable when the line is lost."""
         self.used_s = self._loop.time()
         clause = Clause(text, rate=self._rate, names=self._names)
+        clause.asked_s = self.used_s
         speaking = self._continues(context_id) or self._open(context_id, settings)
         speaking.add(clause)
         self._post(speaking, text=text.strip() + " ", flush=True)
@@ -91,6 +95,9 @@ class VoiceLine:
         if clause.over:
             return
         clause.dropped = True
+        if clause.asked_s > self.line.heard_s and self.used_s - clause.asked_s > DEAF_S:
+            self.line.hang_up(cut(self._names, "has gone silent on its connection"))
+            return
         for speaking in self._speaking.values():
             if speaking.waiting and not speaking.listened and not speaking.closing:
                 self._close(speaking)

@@ -66,7 +66,7 @@ class ElevenLabsStreamInput:
             return
         line, clause = await self._begin(text, options)
         try:
-            async with aclosing(clause.sound()) as sound:
+            async with aclosing(clause.sound(self._account.patience)) as sound:
                 yield sound
         finally:
             line.leave(clause)
@@ -90,7 +90,7 @@ class ElevenLabsStreamInput:
     async def _dial(self, key: Key) -> VoiceLine:
         if sum(len(lines) for lines in self._lines.values()) >= MOST_LINES:
             raise unavailable(self._names, "overloaded", f"is already asked over {MOST_LINES} sockets")
-        line = await self._sockets.open(self._address(key))
+        line = await self._sockets.open(self._address(key), connect_s=self._account.patience.connect_s)
         voice_line = VoiceLine(line, rate=self._account.rate, names=self._names)
         self._lines[key].append(voice_line)
 
