@@ -16,6 +16,7 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 from pydantic import SecretStr
 
 from antiphon.errors import ProviderError, SettingsError
+from antiphon.providers import anthropic, deepgram, elevenlabs
 from antiphon.providers.base import LanguageModel, Recognizer, Synthesizer
 from antiphon.providers.http import HttpPool, Patience
 from antiphon.providers.openai import Endpoint, OpenAILanguageModel, OpenAIRecognizer, OpenAISynthesizer
@@ -178,18 +179,80 @@ def _openai_endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> En
     )
 
 
+# ---- ElevenLabs, Deepgram, Anthropic --------------------------------------------------------------------------
+
+
+async def _elevenlabs_synthesizer(vendors: Vendors, choice: ProviderChoice) -> Synthesizer:
+    settings = vendors.settings
+    account = elevenlabs.Account(
+        api_key=key_of(
+            settings.elevenlabs_api_key, choice, "tts", "ANTIPHON_ELEVENLABS_API_KEY or ELEVENLABS_API_KEY"
+        ),
+        model=choice.model or elevenlabs.DEFAULT_MODEL,
+        base_url=settings.elevenlabs_base_url,
+        voice=settings.voice,
+        patience=vendors.patience("elevenlabs"),
+    )
+    if settings.elevenlabs_transport == "http":
+        return elevenlabs.ElevenLabsHttp(account, vendors.pool)
+    return await vendors.stack.enter_async_context(elevenlabs.open_stream_input(account))
+
+
+async def _deepgram_recognizer(vendors: Vendors, choice: ProviderChoice) -> Recognizer:
+    account = _deepgram_account(vendors, choice, "asr")
+    language = vendors.settings.language
+    opening = deepgram.open_recognizer(
+        account,
+        model=choice.model or deepgram.LISTEN_MODEL,
+        language=None if language == "auto" else language,
+    )
+    return await vendors.stack.enter_async_context(opening)
+
+
+async def _deepgram_synthesizer(vendors: Vendors, choice: ProviderChoice) -> Synthesizer:
+    account = _deepgram_account(vendors, choice, "tts")
+    model = choice.model or deepgram.SPEAK_MODEL
+    return deepgram.DeepgramVoice(account, vendors.pool, model=model, voice=vendors.settings.voice)
+
+
+def _deepgram_account(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> deepgram.Account:
+    settings = vendors.settings
+    variables = "ANTIPHON_DEEPGRAM_API_KEY or DEEPGRAM_API_KEY"
+    return deepgram.Account(
+        api_key=key_of(settings.deepgram_api_key, choice, kind, variables),
+        base_url=settings.deepgram_base_url,
+        patience=vendors.patience("deepgram"),
+    )
+
+
+async def _anthropic_language_model(vendors: Vendors, choice: ProviderChoice) -> LanguageModel:
+    settings = vendors.settings
+    variables = "ANTIPHON_ANTHROPIC_API_KEY or ANTHROPIC_API_KEY"
+    account = anthropic.Account(
+        api_key=key_of(settings.anthropic_api_key, choice, "llm", variables),
+        model=choice.model or anthropic.DEFAULT_MODEL,
+        base_url=settings.anthropic_base_url,
+        patience=vendors.patience("anthropic"),
+    )
+    return anthropic.AnthropicChat(account, vendors.pool)
+
+
 # ---- who can do what ------------------------------------------------------------------------------------------
 
 OPENAI_SHAPED = ("openai", *KNOWN_SERVERS)
 
 RECOGNIZERS: dict[str, Callable[[Vendors, ProviderChoice], Awaitable[Recognizer]]] = {
     **dict.fromkeys(OPENAI_SHAPED, _openai_recognizer),
+    "deepgram": _deepgram_recognizer,
 }
 LANGUAGE_MODELS: dict[str, Callable[[Vendors, ProviderChoice], Awaitable[LanguageModel]]] = {
     **dict.fromkeys(OPENAI_SHAPED, _openai_language_model),
+    "anthropic": _anthropic_language_model,
 }
 SYNTHESIZERS: dict[str, Callable[[Vendors, ProviderChoice], Awaitable[Synthesizer]]] = {
     **dict.fromkeys(OPENAI_SHAPED, _openai_synthesizer),
+    "elevenlabs": _elevenlabs_synthesizer,
+    "deepgram": _deepgram_synthesizer,
 }
 
 

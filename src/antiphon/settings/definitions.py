@@ -27,7 +27,7 @@ from antiphon.settings.access import (
     Token,
 )
 from antiphon.settings.providers import ProviderChoice, parse_chain
-from antiphon.settings.vendors import KNOWN_SERVERS, OPENAI_URL, OpenAIUrl, Timeouts, VendorKey
+from antiphon.settings.vendors import KNOWN_SERVERS, OPENAI_URL, OpenAIUrl, Timeouts, VendorKey, VendorUrl
 
 
 def _parse_list(value: object) -> object:
@@ -246,6 +246,20 @@ class Settings(BaseModel):
         "`json` is one object a line, `pretty` is for reading; `auto` is pretty in a terminal.",
         group="Server",
     )
+    log_transcripts: bool = setting(
+        False,
+        "Whether the log holds what callers said and what was answered. Off: nothing spoken or typed is ever logged.",
+        group="Server",
+    )
+    max_loop_lag_ms: int = setting(
+        250,
+        "How late the server's event loop may be, for a tenth of the last five seconds, before new conversations are "
+        "told to wait, so that those there go on well; 0: however late.",
+        unit="ms",
+        ge=0,
+        le=60_000,
+        group="Server",
+    )
 
     # ---- who may talk
     access: AccessModes = setting(
@@ -421,6 +435,33 @@ class Settings(BaseModel):
     )
     localai_base_url: OpenAIUrl = setting(
         KNOWN_SERVERS["localai"].base_url, "Where `localai` is.", group="Providers"
+    )
+    elevenlabs_api_key: VendorKey = setting(
+        SecretStr(""), "Key for `elevenlabs`.", group="Providers", also="ELEVENLABS_API_KEY"
+    )
+    elevenlabs_base_url: VendorUrl = setting(
+        "https://api.elevenlabs.io", "Where `elevenlabs` is; a proxy's address, say.", group="Providers"
+    )
+    elevenlabs_transport: Literal["websocket", "http"] = setting(
+        "websocket",
+        "How `elevenlabs` is asked: over WebSockets that stay open, or over HTTP for networks that let no WebSockets "
+        "through.",
+        group="Providers",
+    )
+    deepgram_api_key: VendorKey = setting(
+        SecretStr(""), "Key for `deepgram`.", group="Providers", also="DEEPGRAM_API_KEY"
+    )
+    deepgram_base_url: VendorUrl = setting(
+        "https://api.deepgram.com", "Where `deepgram` is; its EU address, say.", group="Providers"
+    )
+    anthropic_api_key: VendorKey = setting(
+        SecretStr(""), "Key for `anthropic`.", group="Providers", also="ANTHROPIC_API_KEY"
+    )
+    anthropic_base_url: VendorUrl = setting(
+        "https://api.anthropic.com",
+        "Where `anthropic` is; a proxy's address, say.",
+        group="Providers",
+        also="ANTHROPIC_BASE_URL",
     )
     provider_timeouts: Timeouts = setting(
         "",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from antiphon.settings.vendors import KNOWN_SERVERS
 
-PROVIDERS = ("local", "openai", *KNOWN_SERVERS, "scripted")
+PROVIDERS = ("local", "openai", *KNOWN_SERVERS, "elevenlabs", "deepgram", "anthropic", "scripted")
 """Whom this version can ask to hear, think and speak."""
 
-LATER_PROVIDERS = ("elevenlabs", "deepgram", "anthropic")
+LATER_PROVIDERS: tuple[str, ...] = ()
 """Names kept for vendors whose adapters are not in this version."""
 
 _ALLOWED = f"{', '.join(PROVIDERS[:-1])} or {PROVIDERS[-1]} (as provider:model)"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from antiphon.providers.anthropic.chat import Account, AnthropicChat
+from antiphon.providers.anthropic.chat import DEFAULT_MODEL, Account, AnthropicChat
 
-__all__ = ["Account", "AnthropicChat"]
+__all__ = ["DEFAULT_MODEL", "Account", "AnthropicChat"]

@@ -40,10 +40,14 @@ LOOK_S = 10.0
 class DeepgramRecognizer:
     """A Recognizer that streams."""
 
-    def __init__(self, account: Account, lines: Lines, *, model: str = DEFAULT_MODEL) -> None:
+    def __init__(
+        self, account: Account, lines: Lines, *, model: str = DEFAULT_MODEL, language: str | None = None
+    ) -> None:
+        """``language`` is the one that most will speak: ``warm`` opens a socket for it."""
         self._account = account
         self._sockets = lines
         self._model = model
+        self._usual = language
         self._names = account.names(model, "ANTIPHON_ASR")
         self._idle: defaultdict[str, list[ListenLine]] = defaultdict(list)
         """By language; the last used last, which is taken first, so that the others fall out of use."""
@@ -56,9 +60,9 @@ class DeepgramRecognizer:
     def info(self) -> ProviderInfo:
         return self._info
 
-    async def warm(self, *, language: str | None = None) -> None:
+    async def warm(self) -> None:
         """Open the socket that the first utterance will need. Raises ProviderError."""
-        told = self._language(language)
+        told = self._language(self._usual)
         if not any(line.idle for line in self._idle[told]):
             self._idle[told].append(await self._dial(told))
 
@@ -170,8 +174,8 @@ class DeepgramRecognizer:
 
 @asynccontextmanager
 async def open_recognizer(
-    account: Account, *, model: str = DEFAULT_MODEL
+    account: Account, *, model: str = DEFAULT_MODEL, language: str | None = None
 ) -> AsyncIterator[DeepgramRecognizer]:
     """The recogniser, and its sockets until it is left."""
     async with open_lines() as lines:
-        yield DeepgramRecognizer(account, lines, model=model)
+        yield DeepgramRecognizer(account, lines, model=model, language=language)
