@@ -175,6 +175,10 @@ class ScriptedServer:
         self.readiness: Mapping[str, Any] = READY
         self.options: Mapping[str, Any] = OPTIONS
         self.tickets = ["ticket-1", "ticket-2"]
+        self.password = ""
+        """Wanted for a ticket; empty: none is."""
+        self.ticket_answers: list[tuple[int, dict[str, Any]]] = []
+        """Told instead of a ticket, one each time: status and ``error``."""
         self.refuse = False
         """Answer 503 instead of taking the connection."""
         self._callers: list[Caller] = []
@@ -239,9 +243,16 @@ class ScriptedServer:
     async def _options(self, _: Request) -> Response:
         return JSONResponse(dict(self.options))
 
-    async def _ticket(self, _: Request) -> Response:
+    async def _ticket(self, request: Request) -> Response:
+        asked = await request.json()
+        if self.ticket_answers:
+            status, error = self.ticket_answers.pop(0)
+            return JSONResponse({"error": error}, status_code=status)
+        if self.password and asked.get("password") != self.password:
+            error = {"code": "unauthorized", "message": "that is not the password", "retry_after_ms": None}
+            return JSONResponse({"error": error}, status_code=401)
         if not self.tickets:
-            return JSONResponse({"message": "no more"}, status_code=403)
+            return JSONResponse({"error": {"code": "bad_request"}}, status_code=403)
         return JSONResponse({"ticket": self.tickets.pop(0)})
 
     async def _voice(self, websocket: WebSocket) -> None:

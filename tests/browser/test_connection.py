@@ -148,6 +148,71 @@ def test_no_ticket_no_entry(visit: Come, server: ScriptedServer) -> None:
     visitor.says("did not give out a ticket")
 
 
+def test_a_password_is_asked_once_a_tab(visit: Come, server: ScriptedServer) -> None:
+    server.options, server.password = {**OPTIONS, "ticket_required": True, "password": True}, "open sesame"
+    visitor = visit()
+    visitor.until("document.querySelector('[name=voice]').options.length === 3")
+    visitor.page.click("#shape")
+    visitor.page.wait_for_selector("#entry[open]")
+    visitor.page.fill("#password", "open simsim")
+    visitor.page.keyboard.press("Enter")
+    visitor.until("page.why.textContent === 'That was not it. Try again.'")
+    visitor.page.fill("#password", "open sesame")
+    visitor.page.click("#entry .main")
+    caller = server.accept()
+    assert caller.protocols == ["antiphon.v1", "ticket.ticket-1"]
+    visitor.now("listening")
+    assert visitor.page.input_value("#password") == ""
+    assert "sesame" not in visitor.page.evaluate("JSON.stringify(localStorage)")
+    caller.close(1011)
+    assert server.accept().protocols == ["antiphon.v1", "ticket.ticket-2"]
+
+
+def test_no_password_no_entry(visit: Come, server: ScriptedServer) -> None:
+    server.options, server.password = {**OPTIONS, "ticket_required": True}, "open sesame"
+    visitor = visit()
+    visitor.until("document.querySelector('[name=voice]').options.length === 3")
+    visitor.page.click("#shape")
+    visitor.page.wait_for_selector("#entry[open]")
+    visitor.page.keyboard.press("Escape")
+    visitor.now("failed")
+    visitor.says("asks for a password")
+
+
+def test_a_ticket_that_has_to_wait_is_asked_for_again(visit: Come, server: ScriptedServer) -> None:
+    server.options = {**OPTIONS, "ticket_required": True}
+    told = {"code": "rate_limited", "message": "too many tickets; wait a little", "retry_after_ms": 1500}
+    server.ticket_answers = [(429, told)]
+    visitor = visit()
+    visitor.until("document.querySelector('[name=voice]').options.length === 3")
+    visitor.page.click("#shape")
+    visitor.now("busy")
+    server.accept()
+    visitor.now("listening")
+
+
+def test_too_many_from_one_address_come_back_when_told(visit: Come, server: ScriptedServer) -> None:
+    visitor = visit()
+    visitor.page.click("#shape")
+    caller = server.accept(welcome=False)
+    caller.send("error", code="rate_limited", message="Too many.", retryable=True, retry_after_ms=1500)
+    caller.close(1013)
+    visitor.now("busy")
+    server.accept()
+    visitor.now("listening")
+
+
+def test_a_server_that_now_wants_tickets_is_given_one(visit: Come, server: ScriptedServer) -> None:
+    visitor = visit()
+    visitor.page.click("#shape")
+    caller = server.accept(welcome=False)
+    caller.send("error", code="bad_ticket", message="This server wants a ticket.", retryable=False)
+    caller.close(1008)
+    visitor.now("failed")
+    visitor.page.click("#shape")
+    assert server.accept().protocols == ["antiphon.v1", "ticket.ticket-1"]
+
+
 def test_what_the_server_does_not_accept_is_said(visit: Come, server: ScriptedServer) -> None:
     visitor = visit()
     visitor.page.click("#shape")

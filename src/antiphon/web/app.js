@@ -36,6 +36,7 @@ let awake;
 const line = connection({
 	opened: () => line.send(startMessage(preferences, state.session)),
 	message(message) {
+		if (message.type === 'error' && message.code === 'bad_ticket') ticketRequired = true;
 		if (message.type === 'session' && !message.resumed) Object.assign(sent, { frames: 0, from: 0, levels: [] });
 		const measured = { at: sent.frames * FRAME, rtt_ms: line.rtt, buffer_ms: voice.store };
 		dispatch({ type: 'message', message, now: performance.now(), ...measured });
@@ -66,11 +67,16 @@ function dispatch(event) {
 /** @type {Orders} */
 const obey = {
 	async connect() {
-		try {
-			line.open(socketAddress(document.baseURI), subprotocols(ticketRequired ? await ticket() : null));
-		} catch (error) {
-			dispatch({ type: 'refused', message: /** @type {Error} */ (error).message });
-		}
+		const { ticket } = ticketRequired ? await import('./ticket.js') : { ticket: null };
+		const given = await ticket?.();
+		if (state.phase === 'idle' || state.phase === 'failed') return; // thought better of it meanwhile
+		const { message, retry_after_ms } = given ?? {};
+		if (!message) return line.open(socketAddress(document.baseURI), subprotocols(given?.ticket ?? null));
+		const now = performance.now();
+		if (!retry_after_ms) return dispatch({ type: 'refused', message });
+		const busy = { type: /** @type {const} */ ('error'), code: 'busy', message, retryable: true, retry_after_ms };
+		dispatch({ type: 'message', message: busy, now, at: 0, rtt_ms: 0, buffer_ms: 0 });
+		dispatch({ type: 'closed', code: 1013, now, random: Math.random() });
 	},
 	disconnect: () => line.close(),
 	send: ({ message }) => line.send(message),
@@ -90,13 +96,6 @@ function tell(reply, ms, last) {
 	const due = last || reply !== told.reply || now - told.now >= PLAYED_EVERY;
 	if (due && reply) line.send({ type: 'played', ...{ reply_id: reply, ms: Math.round(ms) } });
 	told = { reply: last ? '' : reply, ms, now: due ? now : told.now };
-}
-
-/** A single-use pass for one connection. */
-async function ticket() {
-	const answer = await fetch('api/tickets', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' });
-	if (!answer.ok) throw new Error('This server did not give out a ticket.');
-	return (await answer.json()).ticket;
 }
 
 /** What it offers, once its models are warm; until then, how far they are. */
@@ -265,6 +264,7 @@ const ACTS = {
 	open: ({ dataset }) => open(page[`${dataset.what}`]),
 	type: () => page.typed.focus(),
 	keys: () => open(page.keys),
+	leave: () => page.entry.close(),
 	skip: () => prefer({ checked: true }),
 	check,
 	choose({ dataset }) {

@@ -195,7 +195,8 @@ const told = {
 	},
 	error(s, { code, message, retry_after_ms }, { now }, run) {
 		const problem = { code, message };
-		if (code === 'busy') {
+		// Whoever is not let in, and told when to come back, comes back.
+		if (code === 'busy' || (s.phase !== 'open' && retry_after_ms)) {
 			const { attempt, since } = s.retry ?? { attempt: 0, since: now };
 			return { ...s, problem, retry: { attempt, since, at: now + (retry_after_ms ?? BUSY) } };
 		}
