@@ -11,9 +11,11 @@
     │   ├── NoSuchSessionError   a session that there is not, or not any more
     │   ├── EndedError           the operator, or a limit, ended the conversation
     │   └── RefusedError         not let in: busy                              (retryable)
+    │       ├── LagError         busy, because its event loop is late          (retryable)
     │       ├── RateLimitedError too many from one address                     (retryable)
     │       ├── LoadingError     the models are not ready yet                  (retryable)
     │       ├── DrainingError    the server is about to stop                   (retryable)
+    │       ├── StoreAwayError   the store that replicas share cannot be reached (retryable)
     │       └── BudgetError      the money set aside is spent
     ├── ProviderError            a speech or language provider did not do its work
     │   ├── ProviderUnavailable  unreachable, overloaded, timed out, cut off   (retryable)
@@ -105,10 +107,18 @@ class RefusedError(ClientError):
 
     code = "busy"
     retryable = True
+    reason: ClassVar[str] = ""
+    """For logs and metrics, where the code does not tell all; empty: the code does."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class LagError(RefusedError):
+    """As busy as it can be while the conversations there are go well: the event loop is late."""
+
+    reason = "lag"
 
 
 class RateLimitedError(RefusedError):
@@ -127,6 +137,12 @@ class DrainingError(RefusedError):
     """The server is about to stop; another one, or this one started anew, will answer."""
 
     code = "draining"
+
+
+class StoreAwayError(RefusedError):
+    """What is asked for is in the store that replicas share, and that cannot be reached."""
+
+    code = "store_away"
 
 
 class BudgetError(RefusedError):

@@ -25,6 +25,8 @@ class Place:
     """Whether it came over TLS, to us or to a proxy of ours."""
     forged: bool = False
     """Whether somebody who is no proxy of ours claimed to speak for another address."""
+    proxied: bool = False
+    """Whether it came through a proxy of ours, whose other headers can be believed too."""
 
 
 def place(
@@ -47,7 +49,9 @@ def place(
         if not _is_ours(address, trusted):
             break
     scheme = forwarded_proto.rpartition(",")[2].strip().lower()
-    return Place(address=_plain(caller), secure=scheme in ("https", "wss") if scheme else secure)
+    return Place(
+        address=_plain(caller), secure=scheme in ("https", "wss") if scheme else secure, proxied=True
+    )
 
 
 def place_of(scope: Scope, trusted: Sequence[Network]) -> Place:

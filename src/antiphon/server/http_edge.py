@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars, get_contextvars
 
-from antiphon.server.callers import Network, place_of
+from antiphon.server.callers import Network, Place, place_of
+from antiphon.server.request_ids import given_request_id, new_request_id
 from antiphon.telemetry.logs import logger
 
 CONTENT_POLICY = "; ".join(
@@ -75,15 +77,19 @@ class HttpEdge:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        self._put_in_place(scope)
-        if scope["type"] == "websocket":
-            await self._app(scope, receive, send)
-        else:
-            await self._answer(scope, receive, send)
-
-    def _put_in_place(self, scope: Scope) -> None:
-        """Address and scheme as they are, for everyone further in."""
         found = place_of(scope, self._trusted)
+        request_id = given_request_id(scope) if found.proxied else ""
+        # Each request has a context of its own: what is logged while it is served, and by the session that it begins,
+        # carries its name.
+        with bound_contextvars(request_id=request_id or new_request_id()):
+            self._put_in_place(scope, found)
+            if scope["type"] == "websocket":
+                await self._app(scope, receive, send)
+            else:
+                await self._answer(scope, receive, send)
+
+    def _put_in_place(self, scope: Scope, found: Place) -> None:
+        """Address and scheme as they are, for everyone further in."""
         if found.forged:
             log.warning(
                 "forwarded address not believed", peer=found.address, setting="ANTIPHON_TRUSTED_PROXIES"
@@ -96,7 +102,7 @@ class HttpEdge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
         status = 500
-        headers = dict(SECURITY_HEADERS)
+        headers = {**SECURITY_HEADERS, "X-Request-ID": get_contextvars()["request_id"]}
         if scope["scheme"] == "https":
             headers["Strict-Transport-Security"] = TRANSPORT_SECURITY
 
