@@ -3,8 +3,8 @@
     certificate.py FOLDER DOMAIN
 
 Writes FOLDER/fullchain.pem and privkey.pem for the domain (localhost and 127.0.0.1 besides), good for 90 days, unless
-a pair that fits and is good for another 14 days is there. Exits 1, saying what to do, when the folder cannot be
-written.
+a pair that fits and is good for another 14 days is there. A certificate that somebody else signed is never touched;
+what is wrong with it is said. Exits 1, saying what to do, when the folder cannot be written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ RENEW_BEFORE = timedelta(days=14)
 def main(folder: Path, domain: str) -> None:
     """Make the pair if it is needed."""
     chain, key = folder / "fullchain.pem", folder / "privkey.pem"
-    if key.exists() and still_good(chain, domain):
+    there = read(chain)
+    if there is not None and there.issuer != there.subject:
+        problem = problem_of(there, domain, datetime.now(UTC)) or (
+            "" if key.exists() else "its privkey.pem is missing"
+        )
+        print(f"certificate for {domain}: {problem}" if problem else f"certificate for {domain}: yours, kept")
+        return
+    if there is not None and key.exists() and not problem_of(there, domain, datetime.now(UTC) + RENEW_BEFORE):
         print(f"certificate for {domain}: kept")
         return
     certificate, private = made(domain)
@@ -44,15 +51,27 @@ def main(folder: Path, domain: str) -> None:
     print(f"certificate for {domain}: self-signed, good for {GOOD_FOR.days} days; browsers will warn of it")
 
 
-def still_good(chain: Path, domain: str) -> bool:
-    """Whether the certificate there is for this domain and will last."""
+def read(chain: Path) -> x509.Certificate | None:
+    """The first certificate of the file; None when there is none that can be read."""
     try:
-        certificate = x509.load_pem_x509_certificate(chain.read_bytes())
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, x509.ExtensionNotFound):
-        return False
-    lasts = certificate.not_valid_after_utc > datetime.now(UTC) + RENEW_BEFORE
-    return lasts and domain in (str(name.value) for name in names)
+        return x509.load_pem_x509_certificate(chain.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def problem_of(certificate: x509.Certificate, domain: str, at: datetime) -> str:
+    """What is wrong with it for this domain at that time; empty when nothing is."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = {str(name.value) for name in extension.value}
+    except x509.ExtensionNotFound:
+        names = set()
+    wild = "*." + domain.partition(".")[2]
+    if domain not in names and wild not in names:
+        return f"it is for {', '.join(sorted(names)) or 'no name'}, not for {domain}: browsers will refuse it"
+    if certificate.not_valid_after_utc <= at:
+        return f"it ended on {certificate.not_valid_after_utc:%Y-%m-%d}: browsers will refuse it"
+    return ""
 
 
 def made(domain: str) -> tuple[bytes, bytes]:

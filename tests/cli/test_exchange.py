@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.cli.exchange import Exchange
-from antiphon.load.loudspeaker import BUFFER_S, Loudspeaker
 from antiphon.cli.voice_client import CallFailed, Said, voice_url
 from antiphon.cli.waterfall import bar, span, waterfall
+from antiphon.load.loudspeaker import BUFFER_S, Loudspeaker
 from antiphon.protocol import server_messages as wire
 
 RATE = 24_000

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 import httpx2
 from cryptography import x509
 
-from antiphon.cli.findings import Finding
+from antiphon.cli.finding import Finding
 from antiphon.errors import SettingsError
 from antiphon.server.origins import is_loopback
 

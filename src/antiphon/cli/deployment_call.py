@@ -12,7 +12,7 @@ from typing import Any
 
 from antiphon.audio.sample import QUESTION, question_pcm
 from antiphon.cli.deployment import PATIENCE_S, Address
-from antiphon.cli.findings import Finding
+from antiphon.cli.finding import Finding
 from antiphon.load.link import Link, NotConnected, Place, connect, place
 from antiphon.load.loudspeaker import Loudspeaker
 from antiphon.load.tickets import Credentials, TicketOffice

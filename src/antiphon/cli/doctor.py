@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from antiphon.cli.effective import effective_settings
-from antiphon.cli.findings import Finding, examine, settings_finding
+from antiphon.cli.finding import Finding
+from antiphon.cli.findings import examine, settings_finding
 from antiphon.errors import SettingsError
 
 MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "fail": ("✗", "red")}

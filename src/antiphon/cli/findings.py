@@ -7,13 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from antiphon.app.assistant import first_choices, local_refs
 from antiphon.app.local import catalog_entry, chosen_profile
 from antiphon.app.scripted import check_scripted
+from antiphon.cli.finding import Finding
+from antiphon.cli.surroundings import answers_already, certificate_findings, store_findings
 from antiphon.errors import ModelError, SettingsError
 from antiphon.inference.catalog import Kind
 from antiphon.inference.download import PackageClients
@@ -39,19 +39,6 @@ RUNTIMES: Mapping[Kind, tuple[tuple[str, str], ...]] = {
 """Module → the extra that brings it, for each kind of embedded model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing looked at."""
-
-    about: str
-    level: Literal["ok", "note", "fail"]
-    """``note`` works but could be better; ``fail`` keeps the server from answering."""
-    text: str
-    """What was found."""
-    advice: str = ""
-    """What to do about it."""
-
-
 def settings_finding(error: SettingsError) -> Finding:
     """Settings that cannot be used: nothing else can be looked at then."""
     return Finding(
@@ -73,6 +60,8 @@ def examine(loaded: LoadedSettings, *, thorough: bool = False) -> list[Finding]:
         *model_findings(settings, thorough=thorough),
         *memory_findings(settings),
         *folder_findings(settings),
+        *store_findings(settings),
+        *certificate_findings(settings),
         *port_findings(settings),
         *microphone_findings(settings),
     ]
@@ -233,7 +222,7 @@ def memory_findings(settings: Settings) -> Iterator[Finding]:
 
 def folder_findings(settings: Settings) -> Iterator[Finding]:
     """Whether the folders can be written."""
-    folders = [("models", settings.models)]
+    folders = [("models", settings.models), ("data", settings.data)]
     if settings.recordings is not None:
         folders.append(("recordings", settings.recordings))
     for name, folder in folders:
@@ -267,7 +256,10 @@ def port_findings(settings: Settings) -> Iterator[Finding]:
     try:
         listen(settings.host, settings.port).close()
     except SettingsError as error:
-        yield Finding(about="port", level="fail", text=error.message)
+        if answers_already(settings):
+            yield Finding(about="port", level="ok", text=f"Antiphon answers on {settings.port} already")
+        else:
+            yield Finding(about="port", level="fail", text=error.message)
     else:
         yield Finding(about="port", level="ok", text=f"{settings.port} on {settings.host} is free")
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from antiphon.cli.deployment import Address, address, look_at
 from antiphon.cli.deployment_call import Answer, Trial, call_findings
-from antiphon.cli.findings import Finding
+from antiphon.cli.finding import Finding
 from antiphon.cli.waterfall import waterfall
 from antiphon.load.tickets import Credentials
 

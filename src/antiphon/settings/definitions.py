@@ -238,6 +238,12 @@ class Settings(BaseModel):
         "ever written to disk.",
         group="Server",
     )
+    certificate: Folder | None = setting(
+        None,
+        "File of the certificate (PEM) that the proxy in front presents: the server and `antiphon doctor` say when it "
+        "is about to end.",
+        group="Server",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "What is logged. Speech, text and keys never are.", group="Server"
     )

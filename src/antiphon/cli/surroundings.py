@@ -1,0 +1,92 @@
+"""What ``antiphon doctor`` looks at around the server: who has its port, the shared store, the certificate in front."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from antiphon.cli.finding import Finding
+from antiphon.errors import StoreUnavailable
+from antiphon.settings import Settings
+from antiphon.store.valkey import open_valkey
+
+ENDS_SOON = timedelta(days=14)
+"""Renewing usually happens thirty days before the end: with less than this left, it fails."""
+
+
+def answers_already(settings: Settings) -> bool:
+    """Whether the port is taken by a server of ours, as when ``doctor`` runs beside it."""
+    here = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    asking = http.client.HTTPConnection(here, settings.port, timeout=2.0)
+    try:
+        asking.request("GET", "/health")
+        answer = asking.getresponse()
+        return answer.status == 200 and answer.read(100) == b'{"status":"ok"}'
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asking.close()
+
+
+def store_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether the store that replicas share can be reached."""
+    if settings.store == "memory":
+        return
+    problem = asyncio.run(_store_problem(settings.store))
+    if problem:
+        yield Finding(
+            about="store",
+            level="fail",
+            text=problem,
+            advice="Is Valkey running there, and does ANTIPHON_STORE name its host, port and password?",
+        )
+    else:
+        yield Finding(about="store", level="ok", text="the store answers")
+
+
+async def _store_problem(url: str) -> str:
+    """Why it cannot be used, empty when it can."""
+    async with open_valkey(url) as valkey:
+        try:
+            with valkey.reaching():
+                await valkey.client.ping()
+        except StoreUnavailable as error:
+            return error.message
+    return ""
+
+
+def certificate_findings(settings: Settings) -> Iterator[Finding]:
+    """Whether the certificate in front is about to end."""
+    if settings.certificate is None:
+        return
+    problem = certificate_problem(settings.certificate, datetime.now(UTC))
+    if problem:
+        yield Finding(
+            about="certificate",
+            level="note",
+            text=problem,
+            advice="Renew it (docs/deploy.md, certificates); nginx takes the new one by itself.",
+        )
+    else:
+        yield Finding(about="certificate", level="ok", text=f"{settings.certificate} is good")
+
+
+def certificate_problem(path: Path, now: datetime) -> str:
+    """What is wrong with the file, for people; empty when nothing is."""
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    except ValueError:
+        return f"{path} is not a PEM certificate"
+    end = certificate.not_valid_after_utc
+    if end <= now:
+        return f"{path} ended on {end:%Y-%m-%d}: browsers refuse it"
+    if end - now < ENDS_SOON:
+        return f"{path} ends on {end:%Y-%m-%d}, in {(end - now).days} days"
+    return ""
