@@ -28,8 +28,8 @@ from antiphon.usage.entry import Entry, day_account, entry_of
 from antiphon.usage.prices import PriceBook
 from antiphon.usage.totals import Totals
 
-GATHER_S = 0.02
-"""How long entries are gathered for one commit: 50 commits a second at most, whatever the load, and no turn waits for
+GATHER_S = 0.05
+"""How long entries are gathered for one commit: 20 commits a second at most, whatever the load, and no turn waits for
 one."""
 
 BATCH = 500

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from antiphon.conversation.events import ProviderCall
@@ -57,6 +58,8 @@ class Entry:
 
 
 COLUMNS = tuple(field.name for field in fields(Entry))
+
+_values = attrgetter(*COLUMNS)
 
 
 def accounts(*, day: str, session: str, caller: str) -> tuple[str, ...]:
@@ -112,7 +115,8 @@ def entry_of(
 
 def to_row(entry: Entry) -> tuple[Any, ...]:
     """In the order of ``COLUMNS``."""
-    return astuple(entry)
+    row: tuple[Any, ...] = _values(entry)
+    return row
 
 
 def of_row(row: Sequence[Any]) -> Entry:
