@@ -20,6 +20,8 @@ COMMANDS = {
     "serve": "antiphon.cli.serve:serve",
     "call": "antiphon.cli.call:call",
     "load": "antiphon.cli.load:load",
+    "sessions": "antiphon.cli.sessions:sessions",
+    "key": "antiphon.cli.key:key",
     "replay": "antiphon.cli.replay:replay_flight",
     "models": "antiphon.cli.models:models",
     "settings": "antiphon.cli.settings:settings",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -18,6 +18,7 @@ from antiphon.cli.own_server import own_server
 from antiphon.cli.recording import Recording, read_recording
 from antiphon.cli.voice_client import Said, VoiceClient, open_call
 from antiphon.errors import AntiphonError
+from antiphon.load.tickets import Credentials
 from antiphon.protocol.client_messages import Start
 
 OUTPUT_RATE = 24_000
@@ -46,6 +47,8 @@ class Caller:
     out: Path | None
     several: bool
     """Whether more than one reply may be written."""
+    credentials: Credentials = field(default_factory=Credentials)
+    ticket: str = field(default="", repr=False)
 
 
 @click.command()
@@ -69,6 +72,16 @@ class Caller:
 @click.option(
     "--one-session", is_flag=True, help="Hold one conversation, instead of a new one for each file."
 )
+@click.option(
+    "--password", envvar="ANTIPHON_CALL_PASSWORD", default="", help="Password, where the server wants one."
+)
+@click.option(
+    "--api-key",
+    envvar="ANTIPHON_CALL_API_KEY",
+    default="",
+    help="API key, or token of the identity provider, where the server wants one.",
+)
+@click.option("--ticket", default="", help="A ticket that was got elsewhere; it is good for one call.")
 @click.option("--why", is_flag=True, help="Show the turn-taking decisions and their reasons.")
 def call(
     files: tuple[Path, ...],
@@ -81,6 +94,9 @@ def call(
     speed: float | None,
     instructions: str,
     one_session: bool,
+    password: str,
+    api_key: str,
+    ticket: str,
     why: bool,
 ) -> None:
     """Say WAV FILES to a server in real time and show what was heard, what it answered, and where the time
@@ -106,7 +122,13 @@ def call(
     async def run(at: str) -> None:
         nonlocal failed
         caller = Caller(
-            url=at, start=start, one_session=one_session, out=out, several=len(files) + len(texts) > 1
+            url=at,
+            start=start,
+            one_session=one_session,
+            out=out,
+            several=len(files) + len(texts) > 1,
+            credentials=Credentials(password=password, bearer=api_key),
+            ticket=ticket,
         )
         async for result in calls(caller, files, texts):
             failed = failed or bool(result.error)
@@ -131,7 +153,7 @@ async def calls(caller: Caller, files: Sequence[Path], texts: Sequence[str]) -> 
             try:
                 recording = read_recording(source) if isinstance(source, Path) else None
                 if caller.one_session:
-                    shared = shared or await stack.enter_async_context(open_call(caller.url, caller.start))
+                    shared = shared or await stack.enter_async_context(_open(caller))
                 async with _conversation(caller, shared) as client:
                     yield await _turn(caller, client, source, recording)
             except AntiphonError as error:
@@ -143,8 +165,12 @@ async def _conversation(caller: Caller, shared: VoiceClient | None) -> AsyncIter
     if shared is not None:
         yield shared
     else:
-        async with open_call(caller.url, caller.start) as client:
+        async with _open(caller) as client:
             yield client
+
+
+def _open(caller: Caller) -> AbstractAsyncContextManager[VoiceClient]:
+    return open_call(caller.url, caller.start, caller.credentials, ticket=caller.ticket)
 
 
 async def _turn(

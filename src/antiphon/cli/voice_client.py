@@ -15,8 +15,10 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
 from antiphon.cli.exchange import Exchange
-from antiphon.load.loudspeaker import Loudspeaker
 from antiphon.errors import AntiphonError, ProtocolError
+from antiphon.load.link import place
+from antiphon.load.loudspeaker import Loudspeaker
+from antiphon.load.tickets import Credentials, TicketOffice
 from antiphon.protocol import SUBPROTOCOL
 from antiphon.protocol import client_messages as client
 from antiphon.protocol import server_messages as wire
@@ -243,14 +245,17 @@ def voice_url(url: str) -> str:
 
 
 @asynccontextmanager
-async def open_call(url: str, start: client.Start) -> AsyncIterator[VoiceClient]:
-    """A conversation with the server at ``url``; hung up on leaving. A server that is loading is asked again.
-    Raises CallFailed."""
+async def open_call(
+    url: str, start: client.Start, credentials: Credentials | None = None, *, ticket: str = ""
+) -> AsyncIterator[VoiceClient]:
+    """A conversation with the server at ``url``; hung up on leaving. A server that is loading is asked again. Where it
+    wants tickets one is got with ``credentials``, unless there is one already. Raises CallFailed or NotConnected."""
     now = asyncio.get_running_loop().time
     give_up = now() + LOADING_PATIENCE_S
     while True:
         try:
-            async with _connected(url, start) as caller:
+            value = ticket or await _ticket(url, credentials or Credentials())
+            async with _connected(url, start, value) as caller:
                 yield caller
                 return
         except Refused as refused:
@@ -260,11 +265,10 @@ async def open_call(url: str, start: client.Start) -> AsyncIterator[VoiceClient]
 
 
 @asynccontextmanager
-async def _connected(url: str, start: client.Start) -> AsyncIterator[VoiceClient]:
+async def _connected(url: str, start: client.Start, ticket: str) -> AsyncIterator[VoiceClient]:
+    offered = [Subprotocol(SUBPROTOCOL)] + ([Subprotocol(f"ticket.{ticket}")] if ticket else [])
     try:
-        socket = await connect(
-            voice_url(url), subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, max_size=2**22
-        )
+        socket = await connect(voice_url(url), subprotocols=offered, compression=None, max_size=2**22)
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
         raise CallFailed(f"cannot call {url}: {error}. Is the server running there?") from error
     async with socket:
@@ -279,6 +283,15 @@ async def _connected(url: str, start: client.Start) -> AsyncIterator[VoiceClient
             raise _first(group) from group
         with suppress(ConnectionClosed):
             await socket.send(encode(client.Bye()))
+
+
+async def _ticket(url: str, credentials: Credentials) -> str:
+    """Empty where none is wanted."""
+    office = TicketOffice(place(voice_url(url)), credentials)
+    try:
+        return await office.ticket()
+    finally:
+        await office.close()
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -29,6 +29,9 @@ PREFIX = "ANTIPHON_"
 CONFIG_VARIABLE = "ANTIPHON_CONFIG"
 """Names the TOML file; without it ``antiphon.toml`` in the working folder is read when it is there."""
 
+COMMANDS_OWN = ("ANTIPHON_CALL_", "ANTIPHON_LOAD_")
+"""Beginnings of variables that are options of commands, such as a password to call with, and no settings."""
+
 CONFIG_FILE = "antiphon.toml"
 DOTENV_FILE = ".env"
 
@@ -91,6 +94,8 @@ def _from_variables(name: str, variables: Mapping[str, str]) -> _Source:
     values: dict[str, object] = {}
     spelling: dict[str, str] = {}
     for variable, value in variables.items():
+        if variable.upper().startswith(COMMANDS_OWN):
+            continue
         if variable.upper().startswith(PREFIX) and variable.upper() != CONFIG_VARIABLE and value != "":
             field = variable[len(PREFIX) :].lower()
             values[field] = value
