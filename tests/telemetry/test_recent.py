@@ -14,7 +14,7 @@ from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversatio
 from antiphon.conversation import events
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.keeping import Keeper
-from antiphon.telemetry.minutes import KEEP_MINUTES, Minutes, in_steps
+from antiphon.telemetry.minutes import KEEP_MINUTES, Minutes
 from antiphon.telemetry.recent import KEEP_TURNS, Recent
 from antiphon.telemetry.spread import Spread, merged
 from antiphon.telemetry.tally import Tally, whole
@@ -96,7 +96,7 @@ def test_the_ring_is_bounded() -> None:
 
 
 def test_the_day_so_far() -> None:
-    day = lively().minutes.total(NOON - 60)
+    day = lively().minutes.total(NOON - 60, NOON + 60)
     assert (day.turns, day.interrupted, day.sessions, day.most_sessions) == (3, 1, 1, 1)
     assert day.signs == {"kept": 3, "false_start": 1, "backchannel": 1}
     assert day.first_sound.quantile(0.5) == pytest.approx(446, rel=0.02)
@@ -110,7 +110,7 @@ def test_what_is_thrown_away_is_counted_as_such() -> None:
     thrown = events.ProviderCall(kind="llm", provider="a:b", usage=call().usage, discarded=True)
     done = events.ReplyDone(turn_id="t", reply_id="r", text="", latency_ms={}, calls=(thrown, call()))
     Told([recent]).tell(done)
-    assert recent.minutes.total(0).providers["llm", "a:b"].wasted_micro == 700
+    assert recent.minutes.total(NOON, NOON).providers["llm", "a:b"].wasted_micro == 700
 
 
 def test_no_minute_is_written_twice_and_none_is_lost() -> None:
@@ -125,7 +125,7 @@ def test_no_minute_is_written_twice_and_none_is_lost() -> None:
     assert {minute: tally.turns for minute, tally in again.items()} == {1: 4, 2: 2}
     minutes.written(again)
     assert minutes.unwritten(200.0, stopping=True) == {}
-    assert {minute: tally.turns for minute, tally in minutes.since(0).items()} == {1: 5, 2: 2}
+    assert [minutes.total(at, at).turns for at in (0, 60, 120)] == [0, 5, 2]
 
 
 def test_a_day_is_kept_and_no_more() -> None:
@@ -133,12 +133,22 @@ def test_a_day_is_kept_and_no_more() -> None:
     for minute in range(KEEP_MINUTES + 100):
         minutes.at(minute * 60.0).turns += 1
         minutes.written(minutes.unwritten(minute * 60.0))
-    assert len(minutes.since(0)) <= KEEP_MINUTES + 1
+    assert minutes.total(0, (KEEP_MINUTES + 200) * 60.0).turns == KEEP_MINUTES + 1  # and the one at hand
 
 
-def test_steps() -> None:
-    tallies = [(minute, Tally(turns=1)) for minute in (9, 10, 14, 15)]
-    assert {start: tally.turns for start, tally in in_steps(tallies, 5).items()} == {5: 1, 10: 2, 15: 1}
+@given(
+    st.lists(st.integers(0, 400), max_size=60), st.integers(0, 400), st.integers(0, 400), st.integers(0, 400)
+)
+def test_sums_of_blocks_are_sums_of_minutes(adding: list[int], start: int, end: int, late: int) -> None:
+    minutes = Minutes()
+    for minute in adding:
+        minutes.at(minute * 60.0).turns += 1
+    wanted = sum(start <= minute <= end for minute in adding)
+    assert minutes.total(start * 60.0, end * 60.0).turns == wanted
+    assert sum(tally.turns for tally in minutes.steps(0, 400 * 60.0, 5).values()) == len(adding)
+    minutes.at(late * 60.0).turns += 1  # sums that were kept must not hide it
+    assert minutes.total(start * 60.0, end * 60.0).turns == wanted + (start <= late <= end)
+    assert sum(tally.turns for tally in minutes.steps(0, 400 * 60.0, 5).values()) == len(adding) + 1
 
 
 # ---- on disk
@@ -181,7 +191,7 @@ async def test_a_restart_goes_on_with_the_day(tmp_path: Path) -> None:
         recent = Recent(now=clock)
         async with Keeper(recent, DayFiles(tmp_path, zone=UTC), days=30).keeping():
             Told([recent], clock).tell(call("asr", "a:b", audio_s=1.0))
-    assert recent.minutes.total(0).providers["asr", "a:b"].calls == 2
+    assert recent.minutes.total(NOON, NOON).providers["asr", "a:b"].calls == 2
 
 
 async def test_a_disk_that_refuses_costs_nothing_but_the_report(tmp_path: Path) -> None:

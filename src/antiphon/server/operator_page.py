@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
+from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +16,6 @@ from antiphon import __version__
 from antiphon.providers.health import ProviderState
 from antiphon.server.page import Page
 from antiphon.telemetry.latency_budget import BUDGET_MS, FIRST_SOUND_MS
-from antiphon.telemetry.minutes import in_steps
 from antiphon.telemetry.observability import Observability
 from antiphon.telemetry.pricing import MICRO, BudgetState
 from antiphon.telemetry.report import Report, rounded
@@ -26,6 +26,9 @@ STEP_MINUTES = 5
 
 NOW_MINUTES = 15
 """What "now" is: long enough for a percentile, short enough to see a change."""
+
+MOST_TURNS = 50
+"""In one answer: what the page shows; more would hold up the loop for 10 ms."""
 
 DAY_S = 86_400.0
 NO_STORE = {"Cache-Control": "no-store"}
@@ -46,8 +49,8 @@ class OperatorPage:
         """``GET /api/operator/now``: is it well? Asked every two seconds."""
         watched = self._observability
         recent, sources = watched.recent, watched.sources
-        of_late = recent.minutes.total(recent.now - NOW_MINUTES * 60)
-        today = recent.minutes.total(watched.midnight())
+        of_late = recent.minutes.total(recent.now - NOW_MINUTES * 60, recent.now)
+        today = recent.minutes.total(watched.midnight(), recent.now)
         body = {
             "at": recent.now,
             "version": __version__,
@@ -75,27 +78,22 @@ class OperatorPage:
         """``GET /api/operator/day``: the last 24 hours. Asked every minute."""
         recent = self._observability.recent
         end = recent.now
-        minutes = recent.minutes.since(end - DAY_S)
-        steps = in_steps(minutes.items(), STEP_MINUTES)
-        first = int((end - DAY_S) // 60 // STEP_MINUTES) * STEP_MINUTES + STEP_MINUTES
-        nothing = Tally()
-        points = [
-            {"at": minute * 60, **_point(steps.get(minute, nothing))}
-            for minute in range(first, int(end // 60) + 1, STEP_MINUTES)
-        ]
+        steps = recent.minutes.steps(end - DAY_S, end, STEP_MINUTES)
+        points = [{"at": minute * 60, **_point(tally)} for minute, tally in steps.items()]
         body = {
             "at": end,
             "step_s": STEP_MINUTES * 60,
             "points": points,
             "budget_ms": dict(BUDGET_MS),
-            "report": Report.of(recent.minutes.total(end - DAY_S)).to_json(),
+            "report": Report.of(recent.minutes.total(end - DAY_S, end)).to_json(),
         }
         return JSONResponse(body, headers=NO_STORE)
 
     async def turns(self, after: int = 0) -> JSONResponse:
         """``GET /api/operator/turns?after=12``: the turns since, newest first."""
         recent = self._observability.recent
-        found = [asdict(turn) for turn in reversed(recent.turns) if turn.number > after]
+        newest = islice(reversed(recent.turns), MOST_TURNS)
+        found = [asdict(turn) for turn in newest if turn.number > after]
         return JSONResponse({"turns": found, "transcripts": recent.transcripts}, headers=NO_STORE)
 
     async def report(self, day: str = "") -> JSONResponse:
@@ -105,7 +103,7 @@ class OperatorPage:
         if day and day != found.isoformat():
             problem = {"error": {"code": "bad_request", "message": "a running server tells of today only"}}
             return JSONResponse(problem, status_code=404, headers=NO_STORE)
-        tally = watched.recent.minutes.total(watched.midnight())
+        tally = watched.recent.minutes.total(watched.midnight(), watched.recent.now)
         return JSONResponse({"day": found.isoformat(), "tally": tally.to_json()}, headers=NO_STORE)
 
     def _cost(self, today: Tally) -> dict[str, Any]:

@@ -20,7 +20,7 @@ export function providers(place, providers) {
 		made('td', row.failed ? 'number bad' : 'number', whole(row.failed)), made('td', 'number', time(row.first_ms)),
 		made('td', 'number', row.unpriced ? 'unknown' : money(row.cost_usd)), made('td', 'dim wrap', causes(row.errors))));
 	shown(place, table(
-		[['Provider', ''], ['', ''], ['state', ''], ['requests', 'number'], ['failed', 'number'], ['first result', 'number'], ['cost', 'number'], ['why', '']],
+		[['Provider', ''], ['what for', ''], ['state', ''], ['requests', 'number'], ['failed', 'number'], ['first result', 'number'], ['cost', 'number'], ['why', '']],
 		rows,
 	));
 }

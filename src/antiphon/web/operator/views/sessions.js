@@ -23,7 +23,7 @@ export function sessions(place, sessions, end) {
 			made('td', '', session.key || session.address || '–'), made('td', 'number', button));
 	});
 	place.replaceChildren(table(
-		[['Conversation', ''], ['for', 'number'], ['turns', 'number'], ['cut short', 'number'], ['errors', 'number'], ['cost', 'number'], ['who', ''], ['', '']],
+		[['Conversation', ''], ['for', 'number'], ['turns', 'number'], ['cut short', 'number'], ['errors', 'number'], ['cost', 'number'], ['who', ''], ['end it', 'number']],
 		rows,
 	));
 	if (focused) /** @type {HTMLElement | null} */ (place.querySelector(`[data-id="${CSS.escape(focused)}"]`))?.focus({ preventScroll: true });

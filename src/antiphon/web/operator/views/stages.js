@@ -37,7 +37,7 @@ export function stages(place, { report }) {
 	const most = Math.max(...rows.flatMap((row) => [row.p95_ms ?? 0, row.budget_ms ?? 0]), 1);
 	const total = Math.max(first.p95_ms ?? 0, first.budget_ms ?? 0, 1);
 	shown(place, table(
-		[['Stage', ''], ['', 'lane'], ['typical', 'number'], ['95 %', 'number'], ['budget', 'number'], ['within it', 'number']],
+		[['Stage', ''], ['from the last word on', 'lane'], ['typical', 'number'], ['95 %', 'number'], ['budget', 'number'], ['within it', 'number']],
 		rows.map((row) => stage(row, most)),
 		[stage({ ...first, stage: 'first_sound' }, total), made('tr', '', heading('Turns'), made('td', ''), made('td', 'number', whole(first.turns)), made('td', ''), made('td', ''), made('td', ''))],
 	));
