@@ -36,7 +36,7 @@ async def test_who_is_on() -> None:
         shown = await sessions(house)
         assert shown.exit_code == 0, shown.output
         assert f"1 of 10 conversations at {house.http}" in shown.output
-        told: dict[str, Any] = json.loads((await sessions(house, "--json")).output)
+        told: dict[str, Any] = json.loads((await sessions(house, "--json")).output.splitlines()[-1])
         (row,) = told["sessions"]
         assert row["id"] in shown.output
         assert "$0.0000" in shown.output

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from antiphon.errors import AntiphonError
@@ -21,6 +21,9 @@ POLL_S = 0.2
 
 ANSWER_S = 30.0
 """How long it may take to import itself and answer for the first time."""
+
+ENDING_S = 2.0
+"""How long a process may take between letting go of its sockets and being gone."""
 
 STOP_S = 10.0
 """How long it may take to let go of its models."""
@@ -79,6 +82,9 @@ def _ask(process: subprocess.Popen[str], port: int) -> Ready:
         connection.request("GET", "/ready")
         answer: Ready = json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException) as error:
+        # One that is ending lets go of its sockets a moment before it is gone; then it has said why.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING_S)
         if process.poll() is None:
             raise ServerFailed(f"the server that was started for this does not answer: {error}") from error
         _, said = process.communicate()

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 from antiphon.cli.exchange import Exchange
 from antiphon.errors import AntiphonError, ProtocolError
-from antiphon.load.link import place
+from antiphon.load.link import NotConnected, place
 from antiphon.load.loudspeaker import Loudspeaker
 from antiphon.load.tickets import Credentials, TicketOffice
 from antiphon.protocol import SUBPROTOCOL
@@ -290,6 +290,10 @@ async def _ticket(url: str, credentials: Credentials) -> str:
     office = TicketOffice(place(voice_url(url)), credentials)
     try:
         return await office.ticket()
+    except NotConnected as error:
+        if error.status:
+            raise
+        raise CallFailed(f"cannot call {url}: {error.message}. Is the server running there?") from error
     finally:
         await office.close()
 
