@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
@@ -142,17 +143,22 @@ class Link(asyncio.Protocol):
 
     # ---- sending
 
+    @property
+    def _sendable(self) -> bool:
+        """The handshake is over, and neither side has said goodbye."""
+        return self._open and self._protocol.state is State.OPEN
+
     def send_text(self, message: Mapping[str, Any] | str) -> None:
         """A JSON message."""
         text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"))
-        if self._open:
+        if self._sendable:
             self._traffic.sent += 1
             self._protocol.send_text(text.encode())
             self._flush()
 
     def send_sound(self, pcm: bytes) -> None:
         """Microphone sound; dropped when the line is full."""
-        if not self._open or self._transport is None:
+        if not self._sendable or self._transport is None:
             return
         if self._transport.get_write_buffer_size() > PILE_MOST:
             self._traffic.dropped += 1
@@ -163,7 +169,7 @@ class Link(asyncio.Protocol):
 
     def send_frame(self, opcode: Opcode, data: bytes, *, fin: bool = True) -> None:
         """Any frame, for those who test what a server makes of it."""
-        if self._open:
+        if self._sendable:
             self._protocol.send_frame(Frame(opcode, data, fin))
             self._flush()
 
@@ -174,8 +180,7 @@ class Link(asyncio.Protocol):
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Leave politely; ``lost`` is told once the server has answered."""
-        if self._open:
-            self._open = False
+        if self._sendable:
             self._protocol.send_close(code, reason)
             self._flush()
 
