@@ -51,6 +51,7 @@ class Day:
         self._told = told
         self._dice = random.Random(seed)
         self._turns = 0
+        self._until: dict[str, float] = {}
 
     def pass_by(self, end: float, *, hours: float = 24.0) -> None:
         """Everything up to ``end``."""
@@ -58,18 +59,31 @@ class Day:
         while at < end:
             hour = (at % 86_400) / 3600
             busy = max(0.05, math.sin((hour - 6) / 24 * 2 * math.pi) * 0.5 + 0.5)
-            at += self._dice.expovariate(busy / 45)
+            at += self._dice.expovariate(busy / 30)
             if at < end:
                 self._told.clock.at = at
+                self._leave(at)
                 self.turn(slow=13.2 < hour < 14.1)
         self._told.clock.at = end
+        self._leave(math.inf)
+
+    def _leave(self, at: float) -> None:
+        """Whose conversation is over by then hangs up."""
+        for session in [session for session, until in self._until.items() if until < at]:
+            del self._until[session]
+            self._told.closed(session)
 
     def turn(self, *, slow: bool = False) -> None:
-        """One conversation of one turn."""
-        dice, session = self._dice, f"c{self._turns % 5}-session-{self._turns % 7}"
+        """One turn, in a new conversation or in one of those under way."""
+        dice, at = self._dice, self._told.clock.at
         self._turns += 1
-        for listener in self._told.listeners:
-            listener.opened(SessionFacts(session_id=session))
+        if self._until and dice.random() < 0.7:
+            session = dice.choice(list(self._until))
+        else:
+            session = f"{dice.randrange(10**6):06d}-made-up"
+            for listener in self._told.listeners:
+                listener.opened(SessionFacts(session_id=session))
+            self._until[session] = at + dice.uniform(60, 400)
         question, answer = dice.choice(QUESTIONS)
         turn, reply = f"t{self._turns}", f"r{self._turns}"
         self._told.tell(events.TranscriptChanged(turn_id=turn, text=question, final=True), session=session)
@@ -99,7 +113,6 @@ class Day:
             error="provider_unavailable" if slow and dice.random() < 0.1 else "",
         )
         self._told.tell(done, session=session)
-        self._told.closed(session)
 
     def _latency(self, *, slow: bool) -> dict[str, float]:
         def about(ms: float, spread: float = 0.25) -> float:
@@ -160,6 +173,7 @@ class OperatorServer:
         day = Day(self.told, seed=turns)
         for _ in range(turns):
             day.turn()
+        day.pass_by(self.told.clock.at, hours=0)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def test_one_screen_that_answers(look: Look) -> None:
     says(page, "#errors", "rate limit")
     stages = page.locator("#stages tbody tr").count()
     assert stages >= 5
-    assert page.locator("#turns details").count() == 50
+    assert page.locator("#turns details").count() == 25
 
 
 def test_a_turn_opens_its_waterfall_and_its_words(look: Look) -> None:

@@ -13,7 +13,7 @@ const CHARTS = [
 	{
 		title: 'First sound',
 		lines: [{ of: (p) => p.p50_ms, colour: '--spent' }, { of: (p) => p.p95_ms, colour: '--spent-2' }],
-		format: (ms) => time(ms).replace('.00', ''),
+		format: (ms) => `${ms / 1000} s`,
 		latest: (points) => {
 			const last = points.filter((point) => point.turns).at(-1);
 			return last ? `typical ${time(last.p50_ms)}, 95 % within ${time(last.p95_ms)}` : 'no turns yet';
@@ -69,12 +69,12 @@ function drawn(chart, place, day) {
 		width: place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
 		scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number | null} */ most) => [0, Math.max((most ?? 0) * 1.1, mark ? mark * 1.15 : 0, chart.title === 'Cost an hour' ? 0.001 : 1)] } },
 		axes: [
-			{ ...axis, space: 64, values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((s) => clock(s).slice(0, 5)) },
+			{ ...axis, size: 30, space: 64, values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((s) => clock(s).slice(0, 5)) },
 			{ ...axis, size: 64, space: 34, values: (/** @type {unknown} */ _, /** @type {number[]} */ values) => values.map(chart.format) },
 		],
 		series: [{}, ...chart.lines.map(({ colour: name, fill }) => {
 			const stroke = colour(name);
-			return { stroke, width: 1.5, fill: fill ? stroke.replace('rgb(', 'rgba(').replace(')', ', .18)') : undefined, points: { show: chart.gaps, size: 3, fill: stroke }, spanGaps: false };
+			return { stroke, width: 1.5, fill: fill ? stroke.replace('rgb(', 'rgba(').replace(')', ', .18)') : undefined, points: { show: false }, spanGaps: chart.gaps };
 		})],
 		hooks: mark ? { draw: [(/** @type {any} */ plot) => {
 			const { ctx, bbox } = plot, y = Math.round(plot.valToPos(mark, 'y', true));

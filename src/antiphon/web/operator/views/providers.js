@@ -31,7 +31,7 @@ export function errors(place, errors) {
 		shown(place, made('p', 'nothing', 'Nothing since the start.'));
 		return;
 	}
-	const rows = errors.slice(0, 10).map(({ at_s: at, what, cause }) =>
+	const rows = errors.slice(0, 6).map(({ at_s: at, what, cause }) =>
 		made('tr', '', made('td', 'dim', clock(at)), heading(what || 'a caller was told'), made('td', '', cause.replaceAll('_', ' '))));
 	shown(place, table([['at', ''], ['who', ''], ['why', '']], rows));
 }

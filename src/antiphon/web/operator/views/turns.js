@@ -5,7 +5,7 @@ import { clock, money, time } from '../figures.js';
 import { NAMES } from './stages.js';
 
 /** Rows on the page; the server keeps 200. */
-const KEEP = 50;
+const KEEP = 25;
 
 /** @param {Turn} turn */
 function outcome({ error, interrupted, latency_ms: latency }) {
