@@ -51,7 +51,7 @@ async def test_the_session_tells_what_was_agreed() -> None:
         session = caller.messages[0]
         assert (session["input_rate"], session["output_rate"]) == (48_000, 16_000)
         assert session["resumed"] is False
-        assert session["resume_token"] is None
+        assert len(session["resume_token"]) == 43
         assert session["limits"]["max_message_bytes"] == 65_536
         assert caller.socket.subprotocol == "antiphon.v1"
 
@@ -60,7 +60,9 @@ async def test_an_ended_session_cannot_be_resumed_and_that_is_said() -> None:
     async with open_house() as house:
         async with house.call() as caller:
             before = caller.messages[0]
-        resume = {"session_id": before["session_id"], "token": "t", "last_seq": 1}
+            await caller.says(type="bye")
+            await caller.until_closed()
+        resume = {"session_id": before["session_id"], "token": before["resume_token"], "last_seq": 1}
         async with house.call(resume=resume) as caller:
             after = caller.messages[0]
             assert after["resumed"] is False

@@ -29,7 +29,7 @@ from antiphon.turns.machine import TurnMachine
 MICROPHONE_QUEUE = 500
 """Packets: 10 s at 20 ms. A client that sends faster than real time for longer is told so."""
 
-FEW_PACKETS = 10
+FEW_PACKETS = 3
 """Packets that wait while the loop is busy; with more, something was said that is still to be heard."""
 
 OUTBOX = 2_000
@@ -190,6 +190,11 @@ class Conversation:
         self._closed.set()
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing was said yet, by anyone."""
+        return not self.history.entries and self.between_turns
+
+    @property
     def between_turns(self) -> bool:
         """Whether nothing is being said, by anyone, or thought about."""
         return (
@@ -249,6 +254,11 @@ class Conversation:
     async def _deliver(self) -> None:
         while True:
             await self._emit(await self._outbox.get())
+            self._outbox.task_done()
+
+    async def delivered(self) -> None:
+        """Returns when all that was told so far has been taken. Safe to cancel."""
+        await self._outbox.join()
 
     def _publish(self, event: events.Event) -> None:
         if self._observe is not None:

@@ -24,6 +24,15 @@ Identifier = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """How far a reply has come out of the loudspeaker."""
+
+    reply_id: Identifier
+    ms: Annotated[float, Field(ge=0, le=86_400_000)]
+    """From the reply's beginning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
     """Which session to go on with."""
 
@@ -31,6 +40,8 @@ class Resume:
     token: Annotated[str, Field(max_length=500)]
     last_seq: Annotated[int, Field(ge=0)]
     """The last ``seq`` received."""
+    played: Heard | None = None
+    """Of the reply that was being played."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,11 @@ class ServerConnection:
 
     # ---- out
 
+    @property
+    def seq(self) -> int:
+        """Of the last message sent."""
+        return self._seq
+
     def send(self, message: ServerMessage) -> str:
         """The text to send, with the next ``seq``."""
         self._seq += 1

@@ -91,6 +91,8 @@ class AudioStarted:
 
     TYPE: ClassVar[str] = "audio_started"
     reply_id: str
+    from_ms: int = 0
+    """Where in the reply's sound they begin: not at 0 when a session goes on after a break."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

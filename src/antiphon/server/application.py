@@ -34,7 +34,8 @@ from antiphon.sessions.address_limits import LimitPolicy
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Offer
 from antiphon.sessions.readiness import Readiness
-from antiphon.sessions.registry import Registry
+from antiphon.sessions.registry import Backing, Registry
+from antiphon.telemetry.lag import LoopLag
 from antiphon.telemetry.logs import logger
 from antiphon.telemetry.observability import Observability
 
@@ -58,6 +59,8 @@ class FrontDoor:
     addresses: LimitPolicy = field(default_factory=LimitPolicy)
     trusted_proxies: Sequence[Network] = ()
     operator_token: str = field(default="", repr=False)
+    max_loop_lag_s: float = 0.0
+    """How late the event loop may be before new conversations wait; 0: however late."""
     metrics_networks: Sequence[Network] = ()
     """From where ``/metrics`` may be read without the operator token."""
 
@@ -71,13 +74,22 @@ class Application:
         loading: Loading,
         audience: Audience | None = None,
         observability: Observability | None = None,
+        backing: Backing | None = None,
     ) -> None:
+        """``backing``: what sessions are kept with; None: this process's memory."""
         self.readiness = Readiness()
         self.audience = audience or Audience()
         self.registry = Registry(
-            readiness=self.readiness, max_sessions=door.max_sessions, audience=self.audience
+            readiness=self.readiness,
+            max_sessions=door.max_sessions,
+            audience=self.audience,
+            backing=backing,
+            keep_s=door.limits.resume_grace_s,
         )
+        self.lag = LoopLag(limit_s=door.max_loop_lag_s)
+        self.registry.late = lambda: self.lag.too_late
         self.observability = observability or Observability()
+        self.observability.sources.lag_s = lambda: self.lag.worst_s
         self.observability.sources.max_sessions = door.max_sessions
         self.observability.sources.ready = lambda: self.readiness.ready
         self._door = door
@@ -166,7 +178,10 @@ class Application:
             with self.audience.joined(*listeners):
                 async with asyncio.TaskGroup() as tasks:
                     loading = tasks.create_task(self._load())
-                    yield
+                    measuring = tasks.create_task(self.lag.watch())
+                    async with self.registry.running():
+                        yield
+                    measuring.cancel()
                     loading.cancel()
 
     async def _load(self) -> None:
@@ -226,18 +241,16 @@ class Application:
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
             async with self.entrance.caller(websocket) as caller:
-                with self.registry.session(caller) as session:
+                with self.registry.arrival(caller) as place:
                     assistant = self.readiness.assistant
                     assert assistant is not None
-                    log.info("session opened", session_id=session.id, live=len(self.registry.live))
                     await Call(
                         websocket,
-                        session,
+                        place,
                         assistant,
                         limits=self._door.limits,
-                        draining=self.registry.draining,
-                        audience=self.audience,
-                        trace_id=self.observability.trace_id(session.id),
+                        registry=self.registry,
+                        trace_id=self.observability.trace_id,
                     ).run()
         except (RefusedError, TicketError) as refused:
             await self._turn_away(websocket, refused)

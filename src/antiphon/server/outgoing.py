@@ -25,6 +25,16 @@ class Outgoing:
         self._waiting: deque[str | bytes] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
+        self._overflown = asyncio.Event()
+
+    def fail(self) -> None:
+        """The client is too far behind for this connection to go on."""
+        self._overflown.set()
+
+    async def overflow(self) -> None:
+        """Raises Overflow after ``fail``. Safe to cancel."""
+        await self._overflown.wait()
+        raise Overflow
 
     def put(self, message: str | bytes) -> None:
         """Never blocks. Raises Overflow when the client is too far behind."""

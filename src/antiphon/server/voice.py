@@ -1,10 +1,9 @@
-"""``/ws/voice``: one caller's WebSocket. A thin shell: what comes in goes to the conversation, what the
-conversation tells goes out, and whatever goes wrong here ends this caller's session and no other."""
+"""``/ws/voice``: one caller's WebSocket. A thin shell: what comes in goes to the conversation of a session, what the
+session tells goes out, and whatever goes wrong here ends this connection and no other."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from typing import assert_never
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from antiphon.conversation import events
-from antiphon.conversation.config import ConversationConfig
-from antiphon.conversation.conversation import Conversation
-from antiphon.errors import ClientError, EndedError
+from antiphon.errors import ClientError, RefusedError
 from antiphon.protocol import client_messages as client
 from antiphon.protocol import server_messages as wire
+from antiphon.protocol.codec import encode
 from antiphon.protocol.connection import Closing, ServerConnection
+from antiphon.server.line import RESTART_MS
+from antiphon.server.opening import GAPS, Opened, Opening
 from antiphon.server.outgoing import Outgoing, Overflow
 from antiphon.server.wire_errors import (
     BROKEN,
@@ -31,25 +30,20 @@ from antiphon.server.wire_errors import (
     NORMAL,
     RESTARTING,
     SPENT,
+    TAKEN_OVER,
     TOO_SLOW,
+    refusal_closing,
     wire_error,
 )
-from antiphon.server.wire_events import wire_message
 from antiphon.server.wishes import conversation_config
-from antiphon.sessions.audience import Audience
+from antiphon.sessions.live import Attachment, Lifetime, LiveSession
 from antiphon.sessions.offer import Assistant
-from antiphon.sessions.recordings import save_flight
+from antiphon.sessions.registry import Registry
 from antiphon.sessions.session import Session
 from antiphon.telemetry.logs import logger
 
 FAREWELL_S = 2.0
 """Seconds that the last messages may take; after that the connection is dropped."""
-
-LAST_CALL_S = 60.0
-"""How long before its end a conversation is told that it will be."""
-
-RECONNECT_MS = 1_000
-"""When to come back after ``going_away``: another replica is there at once, a restart takes a few seconds."""
 
 log = logger(__name__)
 
@@ -62,12 +56,18 @@ class VoiceLimits:
     start_timeout_s: float = 10.0
     idle_timeout_s: float = 600.0
     drain_grace_s: float = 15.0
+    resume_grace_s: float = 60.0
+    """0: nobody is waited for."""
     messages_per_s: float = 200.0
     bytes_per_s: float = 250_000.0
     session_max_s: float = 0.0
     """0: any length."""
     recordings: Path | None = None
     """Where flight recordings are saved; None: nowhere."""
+
+    def lifetime(self) -> Lifetime:
+        """As sessions are held to."""
+        return Lifetime(grace_s=self.resume_grace_s, drain_s=self.drain_grace_s, longest_s=self.session_max_s)
 
     def told(self) -> wire.Limits:
         """As the client is told."""
@@ -88,26 +88,27 @@ class Hangup(Exception):
 
 
 class Call:
-    """One accepted connection, until it is over."""
+    """One accepted connection, until it is over. The session that it opens, or goes on with, may outlive it."""
 
     def __init__(
         self,
         websocket: WebSocket,
-        session: Session,
+        place: Session,
         assistant: Assistant,
         *,
         limits: VoiceLimits,
-        draining: asyncio.Event,
-        audience: Audience | None = None,
-        trace_id: str = "",
+        registry: Registry,
+        trace_id: Callable[[str], str],
     ) -> None:
+        """``place`` is its seat until it has said what it wants; ``trace_id`` gives that of a session, empty where
+        there is none."""
+        self._trace_id = trace_id
         self._websocket = websocket
-        self._session = session
+        self._place = place
         self._assistant = assistant
         self._limits = limits
-        self._draining = draining
-        self._audience = audience or Audience()
-        self._trace_id = trace_id
+        self._opening = Opening(registry, assistant, lifetime=limits.lifetime(), recordings=limits.recordings)
+        self._draining = registry.draining
         self._connection = ServerConnection(
             max_message_bytes=limits.max_message_bytes,
             messages_per_s=limits.messages_per_s,
@@ -116,100 +117,113 @@ class Call:
         self._outgoing = Outgoing()
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._heard_at = self._now()
-        self._conversation: Conversation | None = None
+        self._opened: Opened | None = None
+        self._attachment: Attachment | None = None
 
     async def run(self) -> None:
-        """Hold the call to its end and close the socket. Safe to cancel: the conversation ends with it."""
-        structlog.contextvars.bind_contextvars(session_id=self._session.id)
-        if self._trace_id:
-            structlog.contextvars.bind_contextvars(trace_id=self._trace_id)
+        """Hold the connection to its end and close it. Safe to cancel: the session then waits for another one."""
         begun = self._now()
         closing: Closing | None = NORMAL
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._outgoing.run(self._send))
+                tasks.create_task(self._outgoing.overflow())
                 tasks.create_task(self._hang_up_when_idle())
                 tasks.create_task(self._leave_when_draining())
-                tasks.create_task(self._end_when_told())
-                tasks.create_task(self._end_when_long())
                 tasks.create_task(self._talk(tasks))
         except ExceptionGroup as group:
             closing = self._ending(group)
-        self._session.ended = _reason(closing)
+        finally:
+            self._part(closing)
         await self._say_goodbye(closing)
-        self._log_end(closing, self._now() - begun)
-        await self._save_flight()
+        log.info(
+            "connection closed",
+            reason="client left" if closing is None else closing.reason,
+            seconds=round(self._now() - begun, 1),
+        )
 
     # ---- in
 
     async def _talk(self, tasks: asyncio.TaskGroup) -> None:
         try:
             async with asyncio.timeout(self._limits.start_timeout_s):
-                config = await self._await_start()
+                start, opened = await self._await_start()
         except TimeoutError:
             message = f"no `start` came within {self._limits.start_timeout_s:g} s; send it first"
             self._put(wire_error(ClientError(message)))
             raise Hangup(NO_START) from None
-        conversation = Conversation(
-            session_id=self._session.id,
-            providers=self._assistant.providers,
-            config=config,
-            emit=self._tell,
-            observe=self._observe,
-            allowance=self._assistant.allowance,
-        )
-        self._conversation = conversation
-        tasks.create_task(self._converse(conversation))
+        except RefusedError as refused:
+            self._put(wire_error(refused))
+            raise Hangup(refusal_closing(refused)) from None
+        attachment = self._join(start, opened)
+        tasks.create_task(self._leave_with(attachment))
         while True:
             try:
-                self._take(await self._receive(), conversation)
+                self._take(await self._receive(), opened.live)
             except ClientError as error:
                 self._complain(error)
 
-    def _observe(self, event: events.Event) -> None:
-        if isinstance(event, events.ProviderCall):
-            self._session.counts.charge(self._assistant.price(event))
-        self._audience.told(self._session.id, event)
-
-    async def _converse(self, conversation: Conversation) -> None:
-        await conversation.run()
-        if conversation.ending:
-            raise Hangup(SPENT)
-        raise Hangup(TOO_SLOW if conversation.overrun else NORMAL)
-
-    async def _await_start(self) -> ConversationConfig:
-        """Answers ``session`` once a ``start`` came that can be met."""
+    async def _await_start(self) -> tuple[client.Start, Opened]:
+        """Returns once a ``start`` came that can be met. Raises RefusedError."""
         while True:
             try:
                 message = self._read(await self._receive())
                 if isinstance(message, client.Start):
-                    return self._open(message)
+                    return message, await self._open(message)
+            except RefusedError:
+                raise
             except ClientError as error:
                 self._complain(error)
 
-    def _open(self, start: client.Start) -> ConversationConfig:
+    async def _open(self, start: client.Start) -> Opened:
         try:
             config = conversation_config(start, self._assistant)
         except ClientError:
             self._connection.refuse_start()
             raise
+        opened = await self._opening.open(start, config, self._place, seq=self._connection.seq)
         self._connection.accept_start(start, now=self._now())
-        self._put(
-            wire.Session(
-                session_id=self._session.id,
-                epoch=time.time_ns() // 1_000_000,
-                resume_token=None,
-                input_rate=start.input_rate,
-                output_rate=start.output_rate,
-                resumed=False,
-                limits=self._limits.told(),
-            )
+        return opened
+
+    def _join(self, start: client.Start, opened: Opened) -> Attachment:
+        """Answer ``session``, tell what was missed, and let the conversation go on."""
+        live, line = opened.live, opened.line
+        line.trace_id = self._trace_id(live.session.id)
+        structlog.contextvars.bind_contextvars(session_id=live.session.id)
+        if line.trace_id:
+            structlog.contextvars.bind_contextvars(trace_id=line.trace_id)
+        self._opened = opened
+        self._attachment = attachment = live.attach()
+        line.timeline = start.timeline
+        line.connect(self._outgoing)
+        session = wire.Session(
+            session_id=live.session.id,
+            epoch=live.epoch,
+            resume_token=opened.token,
+            input_rate=start.input_rate,
+            output_rate=start.output_rate,
+            resumed=opened.resumed,
+            limits=self._limits.told(),
         )
-        if start.resume is not None:
-            self._put(
-                wire.Notice(kind="history", message="The earlier conversation is gone; this is a new one.")
+        if opened.resumed and start.resume is not None:
+            missed, complete = line.missed(start.resume.last_seq)
+            for text in (encode(session, seq=start.resume.last_seq), *missed):
+                self._outgoing.put(text)
+            if not complete and not opened.notices:
+                line.put(GAPS)
+            heard = start.resume.played
+            live.conversation.go_on(
+                reply_id="" if heard is None else heard.reply_id, heard_ms=None if heard is None else heard.ms
             )
-        return config
+        else:
+            line.put(session)
+        for notice in opened.notices:
+            line.put(notice)
+        return attachment
+
+    async def _leave_with(self, attachment: Attachment) -> None:
+        """When the session is over, or another connection goes on with it."""
+        raise Hangup(CLOSINGS.get(await asyncio.shield(attachment.over), NORMAL))
 
     async def _receive(self) -> str | bytes:
         """The next message. Raises WebSocketDisconnect when the client is gone."""
@@ -230,11 +244,11 @@ class Call:
             raise Hangup(NORMAL)
         return message
 
-    def _take(self, frame: str | bytes, conversation: Conversation) -> None:
-        message = self._read(frame)
+    def _take(self, frame: str | bytes, live: LiveSession) -> None:
+        message, conversation = self._read(frame), live.conversation
         match message:
             case bytes():
-                self._session.counts.audio_in_s += len(message) / 2 / conversation.config.input_rate
+                live.session.counts.audio_in_s += len(message) / 2 / conversation.config.input_rate
                 conversation.hear(message)
             case client.Text():
                 conversation.type_text(message.text)
@@ -260,22 +274,11 @@ class Call:
 
     # ---- out
 
-    async def _tell(self, event: events.Event) -> None:
-        """What the conversation emits. Never blocks; raises Overflow when the client does not read."""
-        self._session.observe(event)
-        started = self._connection.started
-        if isinstance(event, events.Decision) and not (started is not None and started.timeline):
-            return
-        if isinstance(event, events.Interrupted):
-            self._outgoing.drop_sound()
-        message = wire_message(event, self._assistant.price, trace_id=self._trace_id)
-        if isinstance(message, bytes):
-            self._outgoing.put(message)
-        elif message is not None:
-            self._put(message)
-
     def _put(self, message: wire.ServerMessage) -> None:
-        self._outgoing.put(self._connection.send(message))
+        if self._opened is not None:
+            self._opened.line.put(message)
+        else:
+            self._outgoing.put(self._connection.send(message))
 
     async def _send(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -295,44 +298,18 @@ class Call:
         self._put(wire_error(ClientError(f"nothing was sent for {idle:g} s; connect again to go on")))
         raise Hangup(IDLE)
 
-    async def _end_when_told(self) -> None:
-        """At an operator's word: now."""
-        await self._session.told_to_end()
-        self._put(wire_error(EndedError(self._session.end_message)))
-        raise Hangup(ENDED)
-
-    async def _end_when_long(self) -> None:
-        """At the longest that a conversation may take: told a minute before, and its reply may be heard to its end."""
-        longest = self._limits.session_max_s
-        if not longest:
-            return
-        left = self._session.since + longest - time.time()
-        if left > LAST_CALL_S:
-            await asyncio.sleep(left - LAST_CALL_S)
-            self._put(wire.Notice(kind="ending", message=f"This conversation ends in {LAST_CALL_S:.0f} seconds."))
-            left = LAST_CALL_S
-        await asyncio.sleep(left)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.drain_grace_s):
-                await self._session.idle()
-        self._session.end(f"a conversation may take {longest:g} s here; start another one to go on")
-
     async def _leave_when_draining(self) -> None:
-        """Say so, let the reply be heard to its end, within the grace time, and go."""
+        """One that has not begun is told to go; the others leave with their sessions."""
         await self._draining.wait()
-        self._put(wire.GoingAway(reconnect_in_ms=RECONNECT_MS))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.drain_grace_s):
-                await self._session.idle()
-        raise Hangup(RESTARTING)
+        if self._opened is None:
+            self._put(wire.GoingAway(reconnect_in_ms=RESTART_MS))
+            raise Hangup(RESTARTING)
 
     def _ending(self, group: ExceptionGroup[Exception]) -> Closing | None:
         """How to close: None when the client is gone already."""
         expected, unexpected = group.split((Hangup, Overflow, WebSocketDisconnect))
         if unexpected is not None:
-            log.error("session failed", exc_info=unexpected)
-            with suppress(Overflow):
-                self._put(INTERNAL)
+            log.error("connection failed", exc_info=unexpected)
             return BROKEN
         assert expected is not None
         first: BaseException = expected
@@ -346,6 +323,19 @@ class Call:
                 return TOO_SLOW
             case _:
                 return None
+
+    def _part(self, closing: Closing | None) -> None:
+        """From the session: it waits for its caller, unless they are done with it."""
+        if closing is BROKEN:
+            with suppress(Overflow):
+                self._put(INTERNAL)
+        if self._opened is None or self._attachment is None:
+            return
+        live, attachment = self._opened.live, self._attachment
+        self._opened.line.disconnect(self._outgoing)
+        if not attachment.over.done() and closing is not None and closing is not TOO_SLOW:
+            live.end(_reason(closing))
+        live.detach(attachment, _reason(closing))
 
     async def _say_goodbye(self, closing: Closing | None) -> None:
         if closing is None:
@@ -361,47 +351,24 @@ class Call:
             if abort is not None:
                 abort()
 
-    async def _save_flight(self) -> None:
-        folder, conversation = self._limits.recordings, self._conversation
-        if folder is None or conversation is None:
-            return
-        streaming = self._assistant.providers.recognizer.info.streaming
-        flight = conversation.recorder.to_json(
-            session_id=self._session.id, policy=conversation.config.turn_policy(streaming=streaming)
-        )
-        try:
-            path = await asyncio.to_thread(save_flight, folder, self._session.id, flight)
-        except OSError as error:
-            log.warning("recording not saved", folder=str(folder), problem=error.strerror or str(error))
-        else:
-            log.info("recording saved", path=str(path))
 
-    def _log_end(self, closing: Closing | None, seconds: float) -> None:
-        counts = self._session.counts
-        log.info(
-            "session closed",
-            reason="client left" if closing is None else closing.reason,
-            seconds=round(seconds, 1),
-            turns=counts.turns,
-            replies=counts.replies,
-            interrupted=counts.interrupted,
-            failures=counts.failures,
-            audio_in_s=round(counts.audio_in_s, 1),
-            audio_out_s=round(counts.audio_out_s, 1),
-        )
+CLOSINGS = {
+    "client_left": NORMAL,
+    "drained": RESTARTING,
+    "moved": TAKEN_OVER,
+    "taken_over": TAKEN_OVER,
+    "parked": RESTARTING,
+    "too_slow": TOO_SLOW,
+    "failed": BROKEN,
+    "budget": SPENT,
+    "ended": ENDED,
+}
+"""How a session ended → how its connection is closed."""
 
 
 def _reason(closing: Closing | None) -> str:
-    """How a session ended, as listeners are told it."""
+    """Why a connection ends its session, as listeners are told it."""
     if closing is None or closing is NORMAL:
         return "client_left"
-    reasons = {
-        IDLE: "idle",
-        RESTARTING: "drained",
-        NO_START: "no_start",
-        TOO_SLOW: "too_slow",
-        BROKEN: "failed",
-        SPENT: "budget",
-        ENDED: "ended",
-    }
+    reasons = {IDLE: "idle", NO_START: "no_start", TOO_SLOW: "too_slow", BROKEN: "failed"}
     return reasons.get(closing, "client_error")

@@ -31,6 +31,7 @@ IDLE = Closing(1000, "nothing was sent for too long")
 RESTARTING = Closing(1012, "the server is restarting")
 NO_START = Closing(1008, "no start message came")
 TOO_SLOW = Closing(1008, "the client reads too slowly")
+TAKEN_OVER = Closing(1000, "another connection goes on with this session")
 BROKEN = Closing(1011, "internal error")
 TRY_LATER = 1013
 POLICY = 1008

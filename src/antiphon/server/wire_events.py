@@ -32,7 +32,7 @@ def wire_message(
         case events.ReplyText():
             return wire.ResponseText(reply_id=event.reply_id, text=event.text)
         case events.AudioStarted():
-            return wire.AudioStarted(reply_id=event.reply_id)
+            return wire.AudioStarted(reply_id=event.reply_id, from_ms=event.from_ms)
         case events.ReplyAudio():
             return event.pcm
         case events.AudioDone():

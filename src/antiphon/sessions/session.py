@@ -35,7 +35,9 @@ class Counts:
 class Session:
     """Told every event of its conversation."""
 
-    def __init__(self, *, id: str, caller: Caller | None = None, since: float = 0.0) -> None:
+    def __init__(
+        self, *, id: str, caller: Caller | None = None, since: float = 0.0, counts: Counts | None = None
+    ) -> None:
         self.id = id
         self.since = since
         """When it began, in seconds since 1970."""
@@ -44,7 +46,9 @@ class Session:
         """Why it ended, as a short code; empty while it goes on."""
         self.end_message = ""
         """Why it is to end, for the caller; empty while it may go on."""
-        self.counts = Counts()
+        self.away = False
+        """Whether its caller's connection was lost, and is waited for."""
+        self.counts = counts or Counts()
         self._told_to_end = asyncio.Event()
         self._open_replies: set[str] = set()
         self._idle = asyncio.Event()

@@ -102,8 +102,19 @@ class Valkey:
             self._there.set()
         return self.available
 
-    async def watch(self) -> None:
-        """Keep ``available`` true to the facts, until cancelled."""
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Within it ``available`` is kept true to the facts; on leaving, its connections are closed."""
+        try:
+            await self.check()
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._watch())
+                yield
+                watching.cancel()
+        finally:
+            await self.client.aclose()
+
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_S)
             await self.check()
@@ -113,12 +124,9 @@ class Valkey:
         self._there.clear()
 
 
-@asynccontextmanager
-async def open_valkey(url: str, *, password: str = "", timeout_s: float = TIMEOUT_S) -> AsyncIterator[Valkey]:
-    """The store at ``url``, watched while it is open. A store that is away is no error: it may come back.
-
-    Raises SettingsError when ``url`` is not one.
-    """
+def connect_valkey(url: str, *, password: str = "", timeout_s: float = TIMEOUT_S) -> Valkey:
+    """The way to the store at ``url``; no connection is made before the first request. Raises SettingsError when
+    ``url`` is not an address. Keep it ``watched`` while it is used."""
     place = place_of(url)
     scheme, _, rest = url.partition("://")
     pool = redis.BlockingConnectionPool.from_url(
@@ -133,17 +141,15 @@ async def open_valkey(url: str, *, password: str = "", timeout_s: float = TIMEOU
         client_name="antiphon",
         **({"password": password} if password else {}),
     )
-    client = redis.Redis(connection_pool=pool)
-    valkey = Valkey(client, place=place)
-    try:
-        await valkey.check()
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(valkey.watch())
-            yield valkey
-            watching.cancel()
-    finally:
-        await client.aclose()
-        await pool.disconnect()
+    return Valkey(redis.Redis.from_pool(pool), place=place)
+
+
+@asynccontextmanager
+async def open_valkey(url: str, *, password: str = "", timeout_s: float = TIMEOUT_S) -> AsyncIterator[Valkey]:
+    """``connect_valkey``, watched while it is open. A store that is away is no error: it may come back."""
+    valkey = connect_valkey(url, password=password, timeout_s=timeout_s)
+    async with valkey.watched():
+        yield valkey
 
 
 def place_of(url: str) -> str:

@@ -1,0 +1,156 @@
+"""Sessions in Valkey, for any number of replicas.
+
+    antiphon:session:ID   hash: token, fence, record, and ``wanted`` while a caller waits for it at another replica
+    antiphon:lease:ID     who holds it; expires by itself when its holder dies
+
+Each script is one atomic step at the primary. What that promises, and what not: docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from antiphon.sessions.store import Claim, HeldElsewhere, Standing, WrongToken
+from antiphon.store.valkey import KEYS, Valkey
+
+# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, token, record. A fence that is older than the one kept
+# never writes; one that is newer does even if the store has fallen back behind it, as after losing its last second.
+_CREATE = """
+local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
+if fence > tonumber(ARGV[4]) then return 0 end
+redis.call('HSET', KEYS[1], 'token', ARGV[5], 'fence', ARGV[4], 'record', ARGV[6])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+# KEYS: session, lease. ARGV: replica, lease ms, keep ms, token.
+_CLAIM = """
+local kept = redis.call('HMGET', KEYS[1], 'token', 'record')
+if not kept[1] then return {'none'} end
+if kept[1] ~= ARGV[4] then return {'wrong'} end
+local holder = redis.call('GET', KEYS[2])
+if holder and holder ~= ARGV[1] then
+  redis.call('HSET', KEYS[1], 'wanted', '1')
+  return {'held'}
+end
+local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
+redis.call('HDEL', KEYS[1], 'wanted')
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return {'claimed', fence, kept[2]}
+"""
+
+# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, record, whether to let go.
+_WRITE = """
+local fence = redis.call('HGET', KEYS[1], 'fence')
+if not fence then return 'missing' end
+if tonumber(fence) > tonumber(ARGV[4]) then return 'lost' end
+redis.call('HSET', KEYS[1], 'fence', ARGV[4], 'record', ARGV[5])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if ARGV[6] == '1' then
+  redis.call('DEL', KEYS[2])
+  redis.call('HDEL', KEYS[1], 'wanted')
+else
+  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+end
+return 'held'
+"""
+
+# KEYS: session, lease. ARGV: fence.
+_FORGET = """
+local fence = redis.call('HGET', KEYS[1], 'fence')
+if fence and tonumber(fence) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1], KEYS[2]) end
+return 1
+"""
+
+# KEYS: session, lease, session, lease, … ARGV: replica, lease ms, keep ms, fence, fence, …
+_RENEW = """
+local standings = {}
+for i = 1, #KEYS, 2 do
+  local kept = redis.call('HMGET', KEYS[i], 'fence', 'wanted')
+  local mine = ARGV[4 + (i - 1) / 2]
+  if not kept[1] then
+    standings[#standings + 1] = 'missing'
+  elseif tonumber(kept[1]) > tonumber(mine) then
+    standings[#standings + 1] = 'lost'
+  else
+    redis.call('HSET', KEYS[i], 'fence', mine)
+    redis.call('PEXPIRE', KEYS[i], ARGV[3])
+    redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
+    standings[#standings + 1] = kept[2] and 'wanted' or 'held'
+  end
+end
+return standings
+"""
+
+
+class ValkeyStore:
+    """One replica's view of the sessions of all."""
+
+    shared = True
+
+    def __init__(self, valkey: Valkey, *, replica: str, lease_s: float, keep_s: float) -> None:
+        """``replica`` names this process among all others. ``lease_s``: how long a session stays ours without
+        ``renew``; ``keep_s``: how long one is kept after that."""
+        self._valkey = valkey
+        self._replica = replica
+        self._lease_ms = round(lease_s * 1000)
+        self._keep_ms = round((keep_s + lease_s) * 1000)
+        self._create = valkey.script(_CREATE)
+        self._claim = valkey.script(_CLAIM)
+        self._write = valkey.script(_WRITE)
+        self._forget = valkey.script(_FORGET)
+        self._renew = valkey.script(_RENEW)
+
+    @property
+    def available(self) -> bool:
+        return self._valkey.available
+
+    @property
+    def _who(self) -> tuple[str | int, ...]:
+        return self._replica, self._lease_ms, self._keep_ms
+
+    async def create(self, session_id: str, *, fence: int, token: bytes, record: bytes) -> None:
+        await self._create(keys=_keys(session_id), args=(*self._who, fence, token, record))
+
+    async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
+        answer: list[Any] = await self._claim(keys=_keys(session_id), args=(*self._who, token))
+        match answer:
+            case [b"claimed", fence, record]:
+                return Claim(fence=fence, record=record)
+            case [b"held"]:
+                raise HeldElsewhere
+            case [b"wrong"]:
+                raise WrongToken
+            case _:
+                return None
+
+    async def write(self, session_id: str, *, fence: int, record: bytes) -> Standing:
+        return _standing(await self._write(keys=_keys(session_id), args=(*self._who, fence, record, 0)))
+
+    async def release(self, session_id: str, *, fence: int, record: bytes) -> Standing:
+        return _standing(await self._write(keys=_keys(session_id), args=(*self._who, fence, record, 1)))
+
+    async def forget(self, session_id: str, *, fence: int) -> None:
+        await self._forget(keys=_keys(session_id), args=(fence,))
+
+    async def renew(self, fences: Mapping[str, int]) -> Mapping[str, Standing]:
+        if not fences:
+            return {}
+        keys = [key for session_id in fences for key in _keys(session_id)]
+        answer = await self._renew(keys=keys, args=(*self._who, *fences.values()))
+        return dict(zip(fences, map(_standing, answer), strict=True))
+
+
+def _keys(session_id: str) -> tuple[str, str]:
+    return f"{KEYS}session:{session_id}", f"{KEYS}lease:{session_id}"
+
+
+def _standing(answer: bytes) -> Standing:
+    match answer.decode():
+        case "held" | "wanted" | "lost" | "missing" as standing:
+            return standing
+        case other:
+            raise AssertionError(f"no such standing: {other}")
