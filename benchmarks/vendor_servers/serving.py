@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import uvicorn
-from benchmarks.vendor_servers import openai
+from benchmarks.vendor_servers import anthropic, deepgram, elevenlabs, openai
 from benchmarks.vendor_servers.world import VendorWorld
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -57,7 +57,8 @@ class VendorServers:
 
 def application(world: VendorWorld) -> Starlette:
     """All vendors in one."""
-    return Starlette(routes=[*openai.routes(world)])
+    vendors = (openai, elevenlabs, deepgram, anthropic)
+    return Starlette(routes=[route for vendor in vendors for route in vendor.routes(world)])
 
 
 @asynccontextmanager
@@ -76,13 +77,16 @@ async def open_vendor_servers(
             certificate=certificate,
         )
         stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            serving = _serve_http2 if speaking == "http2" else _serve
-            group.create_task(serving(app, listening, certificate, stop))
-            try:
-                yield servers
-            finally:
-                stop.set()
+        group = asyncio.TaskGroup()
+        await group.__aenter__()
+        serving = _serve_http2 if speaking == "http2" else _serve
+        group.create_task(serving(app, listening, certificate, stop))
+        try:
+            yield servers
+        finally:
+            stop.set()
+            # The body's own error passes as it is, not in an exception group.
+            await group.__aexit__(None, None, None)
 
 
 def _listen(port: int) -> socket.socket:
