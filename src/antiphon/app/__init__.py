@@ -9,6 +9,7 @@ from antiphon.app.assistant import open_assistant
 from antiphon.app.observing import budgets_of, observability_of
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
+from antiphon.app.shared import session_backing, shared_valkey
 from antiphon.app.usage import Costs, check_costs, open_costs
 from antiphon.conversation.config import Providers
 from antiphon.errors import AntiphonError, ModelError
@@ -19,6 +20,7 @@ from antiphon.sessions.audience import Audience
 from antiphon.sessions.readiness import ModelProgress, Readiness
 from antiphon.settings import Settings
 from antiphon.telemetry.logs import logger
+from antiphon.telemetry.turn_log import TurnLog
 
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 60.0
@@ -32,6 +34,7 @@ def build_application(settings: Settings) -> Application:
     """The server for these settings; it starts loading once it is served. Raises SettingsError."""
     check_scripted(settings)
     check_costs(settings)
+    valkey = shared_valkey(settings)
     audience = Audience()
     watching = observability_of(settings)
 
@@ -39,7 +42,8 @@ def build_application(settings: Settings) -> Application:
         async with open_costs(settings) as costs:
             watching.price = costs.keeper.cost
             watching.sources.budgets = lambda: budgets_of(costs.totals())
-            with audience.joined(costs.keeper, costs.allowance):
+            turn_log = TurnLog(transcripts=settings.log_transcripts)
+            with audience.joined(costs.keeper, costs.allowance, turn_log):
                 await keep_loaded(settings, readiness, costs)
 
     return Application(
@@ -52,11 +56,13 @@ def build_application(settings: Settings) -> Application:
             trusted_proxies=settings.trusted_proxies,
             operator_token=settings.operator_token.get_secret_value(),
             metrics_networks=settings.metrics_networks,
+            max_loop_lag_s=settings.max_loop_lag_ms / 1000,
             limits=VoiceLimits(
                 max_message_bytes=settings.max_message_bytes,
                 start_timeout_s=settings.start_timeout_s,
                 idle_timeout_s=settings.idle_timeout_s,
                 drain_grace_s=settings.drain_grace_s,
+                resume_grace_s=settings.resume_grace_s,
                 messages_per_s=settings.messages_per_s,
                 bytes_per_s=settings.bytes_per_s,
                 session_max_s=settings.session_max_s,
@@ -66,6 +72,7 @@ def build_application(settings: Settings) -> Application:
         load,
         audience,
         watching,
+        session_backing(settings, valkey),
     )
 
 

@@ -236,6 +236,12 @@ class Application:
         if problem:
             await websocket.send_denial_response(PlainTextResponse(problem + "\n", status_code=403))
             return
+        if self.registry.backing.store.shared and not self.readiness.ready:
+            # A proxy in front takes this to another replica before the client learns of it.
+            await websocket.send_denial_response(
+                PlainTextResponse("not ready\n", status_code=503, headers={"Retry-After": "1"})
+            )
+            return
         offered = websocket.scope.get("subprotocols", [])
         # Only after this can a browser be told why it is turned away.
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)

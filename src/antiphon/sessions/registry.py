@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -75,6 +75,8 @@ class Backing:
     """How long the store keeps one that this process does not renew."""
     admit_without: bool = True
     """Whether new callers are let in while the store is away."""
+    watched: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Entered while sessions are held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +198,7 @@ class Registry:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sessions can be held within it. On leaving, those that are left end."""
-        async with asyncio.TaskGroup() as self._tasks:
+        async with self.backing.watched(), asyncio.TaskGroup() as self._tasks:
             renewing = self._tasks.create_task(self._renew())
             try:
                 yield
