@@ -57,7 +57,7 @@ PRAGMA user_version = {VERSION};
 """
 
 INSERT = f"INSERT OR IGNORE INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-ADD = "INSERT INTO spent VALUES (?, ?) ON CONFLICT DO UPDATE SET micros = micros + excluded.micros"
+ADD = "INSERT INTO spent VALUES (?, ?) ON CONFLICT DO UPDATE SET micros = micros + excluded.micros RETURNING micros"
 CROSS = "INSERT OR IGNORE INTO crossings VALUES (?, ?)"
 
 LINES = """
@@ -236,14 +236,11 @@ def _append(connection: sqlite3.Connection, batch: Batch) -> Written:
             new = connection.execute(INSERT, to_row(entry)).rowcount == 1
             for account in entry.accounts:
                 touched[account] = touched.get(account, 0) + ((entry.micros or 0) if new else 0)
-        connection.executemany(ADD, touched.items())
-        spent = {account: _spent(connection, account) for account in touched}
+        spent = {
+            account: int(connection.execute(ADD, (account, micros)).fetchone()[0])
+            for account, micros in touched.items()
+        }
         return Written(spent=spent, crossed=tuple(_crossed(connection, batch, spent)))
-
-
-def _spent(connection: sqlite3.Connection, account: str) -> int:
-    (micros,) = connection.execute("SELECT micros FROM spent WHERE account = ?", (account,)).fetchone()
-    return int(micros)
 
 
 def _crossed(connection: sqlite3.Connection, batch: Batch, spent: Mapping[str, int]) -> Iterator[Crossed]:
