@@ -7,7 +7,7 @@ import io
 import json
 import re
 import wave
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from benchmarks.vendor_servers.world import Asked, Fault, Kind, VendorWorld, client_gone, shaped
@@ -269,8 +269,9 @@ async def refusal(
     request: Request,
     stall_s: float,
     words: Mapping[Fault, tuple[int, str, str, str | None, str | None]],
+    worded: Callable[[int, str, str, str | None, str | None], JSONResponse] = error,
 ) -> Response | None:
-    """The answer to a request that is not let in; None for faults that come later."""
+    """The answer to a request that is not let in, as its vendor words it; None for faults that come later."""
     if fault == "stall":
         await client_gone(request, stall_s)
         return Response(status_code=504)
@@ -282,7 +283,7 @@ async def refusal(
         return Response(status_code=301, headers={"location": "https://elsewhere.example/v1?token=secret"})
     if fault is None or fault not in words:
         return None
-    answer = error(*words[fault])
+    answer = worded(*words[fault])
     if fault == "rate_limit":
         answer.headers["retry-after"] = "1"
         answer.headers["x-ratelimit-remaining-requests"] = "0"

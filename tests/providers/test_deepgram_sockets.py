@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.vendors.deepgram_sockets import KEY, DeepgramSockets, deepgram_sockets
+from benchmarks.vendor_servers.deepgram_sockets import KEY, DeepgramSockets, deepgram_sockets
 
 from antiphon.audio.coded_speech import silence, speech_sound
 from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.vendors.elevenlabs_sockets import KEY, VOICE, ElevenLabsSockets, elevenlabs_sockets
+from benchmarks.vendor_servers.elevenlabs_sockets import KEY, VOICE, ElevenLabsSockets, elevenlabs_sockets
 
 from antiphon.audio.coded_speech import coded_text
 from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected, ProviderUnavailable

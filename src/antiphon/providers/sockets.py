@@ -20,7 +20,15 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from antiphon.errors import ProviderError
-from antiphon.providers.vendor_errors import Names, not_an_api, refused, rejected, too_slow, unavailable
+from antiphon.providers.vendor_errors import (
+    Names,
+    malformed,
+    not_an_api,
+    refused,
+    rejected,
+    too_slow,
+    unavailable,
+)
 
 DIAL_TIMEOUT_S = 5.0
 """TCP, TLS and the handshake: a healthy vendor takes 0.1 to 0.5 s."""
@@ -45,11 +53,18 @@ class Address:
     """Close code (1006 when there was no good-bye) and reason → what is wrong."""
 
 
+class _Dialling(connect):
+    """Follows no redirect: the key would go along."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def dial(address: Address, *, timeout_s: float = DIAL_TIMEOUT_S) -> ClientConnection:
     """Open a socket. Raises ProviderError; safe to cancel."""
     names = address.names
     try:
-        return await connect(
+        return await _Dialling(
             address.url,
             additional_headers=address.headers,
             open_timeout=timeout_s,
@@ -62,6 +77,8 @@ async def dial(address: Address, *, timeout_s: float = DIAL_TIMEOUT_S) -> Client
         )
     except InvalidStatus as refusal:
         response = refusal.response
+        if response.status_code < 300:
+            raise not_an_api(names, f"does not speak WebSocket there ({response.status_code})") from None
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
         raise refused(names, response.status_code, headers, response.body or b"") from None
     except InvalidURI:
@@ -136,8 +153,15 @@ class Line:
                 message = await self._connection.recv()
                 self.heard_s = asyncio.get_running_loop().time()
                 received(message)
-        except ConnectionClosed:
-            pass  # ``carry`` tells why
+        except ConnectionClosed as gone:  # ``carry`` tells why, unless it was us
+            if (
+                gone.sent is not None
+                and gone.sent.code == CloseCode.MESSAGE_TOO_BIG
+                and not gone.rcvd_then_sent
+            ):
+                self._error = self._error or malformed(
+                    self.address.names, f"a message of more than {LARGEST_MESSAGE} bytes"
+                )
         except ProviderError as error:
             self._error = self._error or error
 

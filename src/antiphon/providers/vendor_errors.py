@@ -205,14 +205,14 @@ def _rejection(names: Names, status: int, told: Said | None, text: str) -> Provi
         return rejected(
             names, "unknown_model", f"does not know the model{words}; check {names.model_setting}"
         )
+    if _has(text, _FILTERED):
+        return rejected(names, "filtered", f"refused what was asked ({status})")
     if status == 403:
         return rejected(
             names, "bad_key", f"does not allow this to the key ({status}){words}; check {names.key_setting}"
         )
     if status in (404, 405):
         return not_an_api(names, f"has no such address ({status}){words}")
-    if _has(text, _FILTERED):
-        return rejected(names, "filtered", f"refused what was asked ({status})")
     return rejected(names, "invalid_request", f"does not accept the request ({status}){words}")
 
 
@@ -236,7 +236,7 @@ _MODEL = (
     "model_does_not_exist",
     "deploymentnotfound",
 )
-_FILTERED = ("content_filter", "content_policy", "moderation")
+_FILTERED = ("content_filter", "content filter", "content_policy", "moderation", "content_against_policy")
 
 
 def _has(text: str, marks: tuple[str, ...]) -> bool:

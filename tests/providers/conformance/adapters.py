@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.vendor_servers import FAULTS, Fault, VendorServers, VendorWorld, open_vendor_servers
+from benchmarks.vendor_servers.deepgram_sockets import deepgram_sockets
+from benchmarks.vendor_servers.elevenlabs_sockets import elevenlabs_sockets
 from benchmarks.vendor_servers.serving import Speaking
 
 from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected, ProviderUnavailable
+from antiphon.providers import anthropic, deepgram, elevenlabs
+from antiphon.providers.anthropic import AnthropicChat
 from antiphon.providers.http import HttpPool, Patience
 from antiphon.providers.openai import Endpoint, OpenAILanguageModel, OpenAIRecognizer, OpenAISynthesizer
 from antiphon.providers.scripted import (
@@ -170,6 +174,41 @@ async def _tts(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) ->
     return OpenAISynthesizer(pool, endpoint(servers, "tts"), "gpt-4o-mini-tts")
 
 
+# ---- ElevenLabs, Deepgram, Anthropic ------------------------------------------------------------------------
+
+
+async def _claude(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> AnthropicChat:
+    return AnthropicChat(anthropic.Account(api_key=KEY, base_url=servers.url, patience=PATIENCE), pool)
+
+
+async def _elevenlabs_http(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack
+) -> elevenlabs.ElevenLabsHttp:
+    account = elevenlabs.Account(api_key=KEY, base_url=servers.url, patience=PATIENCE)
+    return elevenlabs.ElevenLabsHttp(account, pool)
+
+
+async def _aura(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> deepgram.DeepgramVoice:
+    account = deepgram.Account(api_key=KEY, base_url=servers.url, patience=PATIENCE)
+    return deepgram.DeepgramVoice(account, pool)
+
+
+async def _elevenlabs(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack
+) -> elevenlabs.ElevenLabsStreamInput:
+    vendor = await stack.enter_async_context(elevenlabs_sockets(servers.world))
+    account = elevenlabs.Account(api_key=KEY, base_url=vendor.url, patience=PATIENCE)
+    return await stack.enter_async_context(elevenlabs.open_stream_input(account))
+
+
+async def _nova(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> deepgram.DeepgramRecognizer:
+    vendor = await stack.enter_async_context(deepgram_sockets(servers.world))
+    account = deepgram.Account(api_key=KEY, base_url=vendor.url, patience=PATIENCE)
+    return await stack.enter_async_context(deepgram.open_recognizer(account))
+
+
+NAMES_NO_RATE: frozenset[Fault] = frozenset({"wrong_rate"})
+
 NO_CUT: frozenset[Fault] = frozenset({"cut", "huge"})
 """hypercorn does not end a stream whose application failed, nor an application that waits for a window that was
 reset."""
@@ -186,6 +225,31 @@ ADAPTERS = (
     Adapter(name="openai-chat-http2", kind="llm", build=_chat, speaking="http2", cannot=NO_CUT),
     Adapter(name="openai-tts-http2", kind="tts", build=_tts, speaking="http2", cannot=NO_CUT),
     Adapter(name="openai-chat-tls", kind="llm", build=_chat, speaking="https"),
+    Adapter(name="anthropic", kind="llm", build=_claude),
+    Adapter(name="anthropic-http2", kind="llm", build=_claude, speaking="http2", cannot=NO_CUT),
+    Adapter(name="elevenlabs-http", kind="tts", build=_elevenlabs_http, cannot=NAMES_NO_RATE),
+    Adapter(
+        name="elevenlabs-http2",
+        kind="tts",
+        build=_elevenlabs_http,
+        speaking="http2",
+        cannot=NO_CUT | NAMES_NO_RATE,
+    ),
+    Adapter(
+        name="elevenlabs-sockets",
+        kind="tts",
+        build=_elevenlabs,
+        # Over a socket it does not say when to come again: tests/providers/test_elevenlabs_sockets.py has that.
+        cannot=NAMES_NO_RATE | {"rate_limit"},
+    ),
+    Adapter(name="deepgram-nova", kind="asr", build=_nova, cannot=frozenset({"filtered"})),
+    Adapter(
+        name="deepgram-aura",
+        kind="tts",
+        build=_aura,
+        # A voice is a model there.
+        causes={"unknown_voice": (ProviderRejected, "unknown_model")},
+    ),
 )
 
 

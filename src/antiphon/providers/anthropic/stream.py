@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from antiphon.errors import ProviderError
 from antiphon.providers.base import Delta, Finished, Text, ToolCall, Usage
-from antiphon.providers.vendor_errors import Names, cut, malformed, refused
+from antiphon.providers.vendor_errors import Names, cut, empty, malformed, refused
 
 Reason = Literal["stop", "length", "tool_calls", "filtered"]
 
@@ -48,6 +48,7 @@ class MessageStream:
         self._reason: Reason = "stop"
         self._calls: dict[int, tuple[str, str, list[str]]] = {}
         """Index → id, name and arguments so far of tool calls being written."""
+        self._wrote = False
         self.finished = False
 
     @property
@@ -70,9 +71,11 @@ class MessageStream:
         except ValueError:
             raise malformed(self._names, "an event that is not JSON") from None
         try:
-            return self._take(event)
+            delta = self._take(event)
         except (LookupError, TypeError, ValueError, AttributeError):
             raise malformed(self._names, "an event without its parts") from None
+        self._wrote |= delta is not None
+        return delta
 
     def end(self) -> None:
         """The body is over. Raises ProviderError when the answer is not."""
@@ -99,6 +102,8 @@ class MessageStream:
                 self._count(event.get("usage"))
             case "message_stop":
                 self.finished = True
+                if not self._wrote and self._reason in ("stop", "length"):
+                    raise empty(self._names, "wrote nothing")
                 return Finished(reason=self._reason, usage=self.usage, model=self._model)
             case "error":
                 raise self._refused(event["error"])

@@ -8,7 +8,8 @@ from contextlib import aclosing, asynccontextmanager
 from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions
 from antiphon.providers.deepgram.account import Account
 from antiphon.providers.http import Answer, HttpPool
-from antiphon.providers.vendor_errors import empty, malformed, wrong_rate
+from antiphon.providers.sound_reader import SoundReader
+from antiphon.providers.vendor_errors import empty, malformed
 
 DEFAULT_MODEL = "aura-2"
 RATE = 24_000
@@ -60,9 +61,6 @@ VOICES = {
 
 SLOWEST, FASTEST = 0.7, 1.5
 """The pace that the vendor allows; what is asked beyond is cut to it."""
-
-SOUND = ("audio/l16", "audio/pcm", "audio/raw", "application/octet-stream", "audio/basic", "")
-"""Content types of plain PCM."""
 
 LONGEST_CLAUSE_S = 300.0
 """Sound for one clause: a sentence is 15 s. A vendor that sends more does not know where to end."""
@@ -129,33 +127,18 @@ class DeepgramVoice:
         return f"{self._family}-{voice}-{language}"
 
     async def _sound(self, answer: Answer) -> AsyncGenerator[SpeechChunk, None]:
-        self._check(answer)
-        size, odd = 0, b""
+        answer.refuse_page()
+        reader = SoundReader(self._names, rate=RATE, content_type=answer.headers.get("content-type", ""))
         async with aclosing(answer.pieces()) as pieces:
             async for piece in pieces:
-                if not size and (odd + piece)[:4] in (b"RIFF", b"OggS", b"fLaC"):
-                    raise malformed(self._names, "sound that is not plain PCM")
-                size += len(piece)
-                if size > LONGEST_CLAUSE_S * RATE * 2:
+                if pcm := reader.push(piece):
+                    yield SpeechChunk(pcm=pcm)
+                if reader.samples > LONGEST_CLAUSE_S * RATE:
                     raise malformed(self._names, f"more than {LONGEST_CLAUSE_S:g} s of sound for one clause")
-                piece = odd + piece
-                whole = len(piece) // 2 * 2
-                odd = piece[whole:]
-                if whole:
-                    yield SpeechChunk(pcm=piece[:whole])
-        if size < 2:
+        if rest := reader.end():
+            yield SpeechChunk(pcm=rest)
+        if not reader.samples:
             raise empty(self._names, "sent no sound")
-
-    def _check(self, answer: Answer) -> None:
-        answer.refuse_page()
-        if answer.content_type not in SOUND:
-            raise malformed(self._names, f"{answer.content_type} instead of sound")
-        for parameter in answer.headers.get("content-type", "").split(";")[1:]:
-            name, _, value = parameter.strip().partition("=")
-            if name.lower() == "rate" and value.strip().isdigit() and int(value) != RATE:
-                raise wrong_rate(
-                    self._names, f"sends sound at {int(value)} Hz, not at {RATE} as it was asked"
-                )
 
 
 def _family(model: str) -> tuple[str, str]:

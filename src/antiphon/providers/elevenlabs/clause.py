@@ -24,6 +24,9 @@ SHORTEST_SHARE, LONGEST_SHARE, SILENCE_S = 0.8, 1.6, 1.0
 """Sound is about as long as its characters say, plus at most a second of silence. Shorter or longer than this: another
 sample rate than was asked for (16 000 for 24 000 is 0.67 of it, 48 000 is 2; 22 050 is 0.92 and is not noticed)."""
 
+NOT_PCM = (b"RIFF", b"ID3", b"OggS", b"fLaC")
+"""How other formats than plain PCM begin."""
+
 ENOUGH_S = 0.5
 """Sound shorter than this is not judged by its length."""
 
@@ -40,6 +43,8 @@ class Clause:
         """How long, by its characters, that was."""
         self.asked_s = 0.0
         """Loop time."""
+        self.context = ""
+        """As the vendor knows it."""
         self.over = False
         self.dropped = False
         """Nobody listens any more."""
@@ -52,6 +57,8 @@ class Clause:
     def hear(self, pcm: bytes, times: CharTimes) -> SpeechChunk | None:
         """More sound, and the characters spoken in it, at most those that are left. Raises ProviderError for what
         cannot be this clause's."""
+        if not self.seconds and pcm.startswith(NOT_PCM):
+            raise wrong_rate(self._names, "sent sound that is not plain PCM")
         words = self.timed.take(times.later(self.seconds))
         self.seconds += len(pcm) / 2 / self._rate
         if self.seconds > LONGEST_CLAUSE_S:

@@ -83,8 +83,9 @@ class VoiceLine:
         clause.asked_s = self.used_s
         speaking = self._continues(context_id) or self._open(context_id, settings)
         speaking.add(clause)
+        clause.context = speaking.name
         self._post(speaking, text=text.strip() + " ", flush=True)
-        if self._misaligned >= MISALIGNED or not context_id:
+        if self._misaligned >= MISALIGNED:
             self._close(speaking)
         self._wait(speaking)
         return clause
@@ -92,15 +93,17 @@ class VoiceLine:
     def leave(self, clause: Clause) -> None:
         """Nobody listens any more; a context that nobody listens to is closed, which stops the vendor's work."""
         self.used_s = self._loop.time()
+        speaking = self._speaking.get(clause.context)
         if clause.over:
+            if speaking is not None and speaking not in self._current.values():
+                self._close(speaking)  # a clause by itself
             return
         clause.dropped = True
         if clause.asked_s > self.line.heard_s and self.used_s - clause.asked_s > DEAF_S:
             self.line.hang_up(cut(self._names, "has gone silent on its connection"))
             return
-        for speaking in self._speaking.values():
-            if speaking.waiting and not speaking.listened and not speaking.closing:
-                self._close(speaking)
+        if speaking is not None and not speaking.listened:
+            self._close(speaking)
 
     def lost(self, error: ProviderError) -> None:
         """The socket has ended."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import http
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -18,17 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from benchmarks.vendor_servers.elevenlabs import LETTER_S, sound_of
+from benchmarks.vendor_servers.handshakes import denied, refusal_at_handshake
+from benchmarks.vendor_servers.world import Fault, VendorWorld
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-
-from antiphon.providers.scripted import ScriptedSynthesizer
 
 KEY = "xi-right-key"
 VOICE = "EXAVITQu4vr4xnSDxMaL"
 MODELS = ("eleven_flash_v2_5", "eleven_turbo_v2_5", "eleven_flash_v2")
-LETTER_S = 0.03
 CHUNK_S = 0.2
 CONTEXTS = 5
 
@@ -80,7 +78,9 @@ class _Gone(Exception):
 class ElevenLabsSockets:
     """The server. ``faults`` are for the next clauses, in order; None lets one succeed."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: VendorWorld | None = None) -> None:
+        """A ``world`` decides how fast it is and what goes wrong, beside ``manners`` and ``faults``."""
+        self.world = world or VendorWorld(key=KEY)
         self.manners = Manners()
         self.faults: deque[str | None] = deque()
         """``cut``, ``stall``, ``stop`` (mid-clause, silent but connected), ``empty``, ``huge``, ``malformed``,
@@ -119,18 +119,12 @@ class ElevenLabsSockets:
     # ---- the wire -----------------------------------------------------------------------------------------
 
     def handshake(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.world.connections.add(connection.remote_address[:2])
         if self.refusals:
-            return self._refuse(*self.refusals.popleft())
-        if request.headers.get("xi-api-key") != KEY:
-            detail = {"status": "invalid_api_key", "message": "Invalid API key"}
-            return self._refuse(401, {"detail": detail})
-        return None
-
-    def _refuse(self, status: int, body: dict[str, Any]) -> Response:
-        self.refused += 1
-        text = json.dumps(body).encode()
-        headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(text))})
-        return Response(status, http.HTTPStatus(status).phrase, headers, text)
+            return denied(*self.refusals.popleft())
+        if not self.world.knows_key(request.headers.get("xi-api-key", "")):
+            return denied(401, {"detail": {"status": "invalid_api_key", "message": "Invalid API key"}})
+        return refusal_at_handshake(self.world, "tts", {})
 
     async def serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -167,6 +161,7 @@ class ElevenLabsSockets:
         context = message["context_id"]
         if message.get("close_context"):
             self.closed.append(context)
+            self.world.left_early += socket.contexts[context]["speaking"]
             lock = socket.contexts[context]["lock"]
             group.create_task(self._finish(socket, context, lock))
         elif context not in socket.contexts:
@@ -178,14 +173,17 @@ class ElevenLabsSockets:
                     "Maximum simultaneous contexts exceeded (5).",
                 )
                 return
-            socket.contexts[context] = {"lock": asyncio.Lock(), "settings": message.get("voice_settings", {})}
+            settings = message.get("voice_settings", {})
+            socket.contexts[context] = {"lock": asyncio.Lock(), "settings": settings, "speaking": 0}
             self.most_contexts = max(self.most_contexts, len(socket.contexts))
         elif message["text"].strip():
             assert message["text"].endswith(" "), "text must end with a space"
             held = socket.contexts[context]
             self.spoken.append(Spoken(context, message["text"], held["settings"]))
-            fault = self.faults.popleft() if self.faults else None
-            group.create_task(self._speak(socket, context, message["text"], fault, held["lock"]))
+            fault = self.faults.popleft() if self.faults else _as_sockets_have_it(self.world.draw("tts"))
+            held["speaking"] += 1
+            self.world.under_way += 1
+            group.create_task(self._counted(socket, context, message["text"], fault))
         await self._tell()
 
     async def _tell(self) -> None:
@@ -200,15 +198,26 @@ class ElevenLabsSockets:
             await socket.connection.send(json.dumps({"isFinal": True, "contextId": context}))
         await self._tell()
 
+    async def _counted(self, socket: Socket, context: str, text: str, fault: str | None) -> None:
+        """A clause, counted until it is spoken."""
+        held = socket.contexts[context]
+        try:
+            await self._speak(socket, context, text, fault, held["lock"])
+        finally:
+            held["speaking"] -= 1
+            self.world.under_way -= 1
+            self.world.settled.set()
+
     async def _speak(
         self, socket: Socket, context: str, text: str, fault: str | None, lock: asyncio.Lock
     ) -> None:
         async with lock:
             connection = socket.connection
-            await asyncio.sleep(self.manners.first_s)
+            await asyncio.sleep(self.manners.first_s + self.world.tts_ms / 1000)
             match fault:
                 case "stall":
-                    await asyncio.Event().wait()
+                    await asyncio.sleep(self.world.stall_s)
+                    return
                 case "malformed":
                     await connection.send('{"audio": "AAAA')
                     return
@@ -224,35 +233,49 @@ class ElevenLabsSockets:
                     await connection.send(json.dumps({"audio": "", "isFinal": True, "contextId": context}))
                     return
                 case "huge":
-                    while True:
+                    for _ in range(40):
                         audio = base64.b64encode(bytes(48_000 * 20)).decode()
                         await connection.send(json.dumps({"audio": audio, "contextId": context}))
-                case None | "cut" | "stop":
+                case "wrong_format":
+                    audio = base64.b64encode(b"ID3\x04" + bytes(3_000)).decode()
+                    await connection.send(json.dumps({"audio": audio, "contextId": context}))
+                    return
+                case None | "cut" | "stop" | "stall_later" | "odd":
                     pass
                 case word:
                     await self._say_no(connection, word, f"refused: {word}")
                     return
-            messages = self._messages(text, socket.query, context)
-            held = socket.contexts[context]
+            messages = self._messages(
+                text, socket.query, context, 0.005 if fault == "odd" else self.manners.chunk_s
+            )
+            held = socket.contexts.get(context, {})
             if tail := held.pop("tail", None):
                 messages[0] = _joined(tail, messages[0])
             if self.manners.straddle:
                 held["tail"] = messages.pop()
             for number, message in enumerate(messages):
                 await connection.send(json.dumps(message))
-                await asyncio.sleep(self.manners.gap_s)
+                if context not in self.closed:  # one that was closed is not waited for
+                    await asyncio.sleep(
+                        self.manners.gap_s + self.world.real_time_factor * self.manners.chunk_s
+                    )
                 if number == 1 and fault == "cut":
                     connection.transport.abort()
                 if number == 1 and fault == "stop":
                     return
+                if fault == "stall_later":
+                    await asyncio.sleep(self.world.stall_s)
+                    return
             if self.manners.flush_done:
                 await connection.send(json.dumps({"type": "flush_done", "contextId": context}))
 
-    def _messages(self, text: str, query: dict[str, str], context: str) -> list[dict[str, Any]]:
+    def _messages(
+        self, text: str, query: dict[str, str], context: str, chunk_s: float
+    ) -> list[dict[str, Any]]:
         rate = self.manners.rate or int(query["output_format"].removeprefix("pcm_"))
         pcm, chars, starts = sound_of(text, rate)
         messages: list[dict[str, Any]] = []
-        size = round(self.manners.chunk_s * rate) * 2
+        size = round(chunk_s * rate) * 2
         for at in range(0, len(pcm), size):
             begin_s, end_s = at / 2 / rate, (at + size) / 2 / rate
             inside = [n for n, start in enumerate(starts) if begin_s <= start + LETTER_S / 2 < end_s]
@@ -298,17 +321,27 @@ def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def sound_of(text: str, rate: int) -> tuple[bytes, str, list[float]]:
-    """Coded speech, its characters and when each begins."""
-    said = text.strip()
-    pcm, _ = ScriptedSynthesizer(rate=rate, letter_s=LETTER_S).says(said)
-    return pcm, said, [n * LETTER_S for n in range(len(said))]
+_WORDS: dict[Fault, str] = {
+    "fail": "internal_server_error",
+    "overloaded": "system_busy",
+    "rate_limit": "too_many_concurrent_requests",
+    "quota": "quota_exceeded",
+    "bad_key": "invalid_api_key",
+    "unknown_model": "model_not_found",
+    "unknown_voice": "voice_id_does_not_exist",
+    "invalid_request": "invalid_text",
+    "filtered": "content_against_policy",
+}
+
+
+def _as_sockets_have_it(fault: Fault | None) -> str | None:
+    return None if fault is None else _WORDS.get(fault, fault)
 
 
 @asynccontextmanager
-async def elevenlabs_sockets() -> AsyncIterator[ElevenLabsSockets]:
+async def elevenlabs_sockets(world: VendorWorld | None = None) -> AsyncIterator[ElevenLabsSockets]:
     """The server, on a free port of this machine."""
-    vendor = ElevenLabsSockets()
+    vendor = ElevenLabsSockets(world)
     async with serve(
         vendor.serve, "127.0.0.1", 0, process_request=vendor.handshake, close_timeout=0.5
     ) as server:

@@ -8,7 +8,6 @@ in seconds of sound since the socket was opened.
 from __future__ import annotations
 
 import asyncio
-import http
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from benchmarks.vendor_servers.deepgram import WORDS
+from benchmarks.vendor_servers.handshakes import denied, refusal_at_handshake
+from benchmarks.vendor_servers.world import Fault, VendorWorld
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
@@ -44,6 +45,8 @@ class Socket:
     quiet_s: float = 0.0
     spoken: bool = False
     """Whether there is speech after ``final``."""
+    fault: str | None = None
+    """Of the utterance that it hears."""
     asked: dict[str, int] = field(default_factory=dict)
     """Control messages that came."""
 
@@ -53,7 +56,9 @@ class DeepgramSockets:
     ``stall`` (hears, never answers), ``malformed``, ``nonsense`` (results without words), ``error``, ``data``,
     ``net``, ``no_finalize`` (answers everything but ``Finalize``)."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: VendorWorld | None = None) -> None:
+        """A ``world`` decides how fast it is and what goes wrong, beside ``faults``."""
+        self.world = world or VendorWorld(key=KEY)
         self.faults: deque[str | None] = deque()
         self.refusals: deque[tuple[int, dict[str, Any]]] = deque()
         self.answer_s = 0.0
@@ -82,17 +87,23 @@ class DeepgramSockets:
     # ---- the wire -----------------------------------------------------------------------------------------
 
     def handshake(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.world.connections.add(connection.remote_address[:2])
         query = parse_qs(urlsplit(request.path).query)
         if self.refusals:
-            return _refuse(*self.refusals.popleft())
-        if request.headers.get("Authorization") != f"Token {KEY}":
-            return _refuse(
+            return denied(*self.refusals.popleft())
+        if not self.world.knows_key(request.headers.get("Authorization", "").removeprefix("Token ")):
+            return denied(
                 401, {"err_code": "INVALID_AUTH", "err_msg": "Invalid credentials.", "request_id": "1"}
             )
         if query["model"][0] not in MODELS:
             words = "Bad Request: No such model/language/tier combination found."
-            return _refuse(400, {"err_code": "Bad Request", "err_msg": words, "request_id": "2"})
-        return None
+            return denied(400, {"err_code": "Bad Request", "err_msg": words, "request_id": "2"})
+        refusals = {
+            fault: (status, {"err_code": code, "err_msg": words})
+            for fault, (status, words, code, _, _) in WORDS.items()
+            if fault not in ("fail", "overloaded")
+        }
+        return refusal_at_handshake(self.world, "asr", refusals)
 
     async def serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None
@@ -108,7 +119,12 @@ class DeepgramSockets:
             async for message in connection:
                 if isinstance(message, bytes):
                     if not socket.spoken and level_dbfs(message) > LOUD_DBFS:
-                        fault = self.faults.popleft() if self.faults else None
+                        fault = (
+                            self.faults.popleft()
+                            if self.faults
+                            else _as_sockets_have_it(self.world.draw("asr"))
+                        )
+                        socket.fault = fault
                         if await self._faulty(connection, fault):
                             return
                     await self._hear(socket, message, fault)
@@ -135,6 +151,10 @@ class DeepgramSockets:
                 await connection.send(json.dumps(words))
             case "data":
                 await connection.close(1008, "DATA-0000")
+            case "busy":
+                await connection.close(1011, "Internal error")
+            case "huge":
+                await connection.send(json.dumps({"type": "Results", "words": "word " * 2_000_000}))
             case "net":
                 await connection.close(1011, "NET-0000")
             case _:
@@ -179,9 +199,10 @@ class DeepgramSockets:
     async def _results(
         self, socket: Socket, *, final: bool = False, speech_final: bool = False, from_finalize: bool = False
     ) -> None:
-        if self.answer_s:
-            await asyncio.sleep(self.answer_s)
-        text = coded_text(bytes(socket.sound[socket.final :]))
+        wait_s = self.answer_s + self.world.asr_ms / 1000
+        if wait_s:
+            await asyncio.sleep(wait_s)
+        text = "" if socket.fault == "empty" else coded_text(bytes(socket.sound[socket.final :]))
         best: dict[str, Any] = {"transcript": text, "confidence": 0.9 if text else 0.0, "words": []}
         if socket.query.get("language") == "multi":
             best["languages"] = ["en"]
@@ -202,16 +223,14 @@ class DeepgramSockets:
         await socket.connection.send(json.dumps(message))
 
 
-def _refuse(status: int, body: dict[str, Any]) -> Response:
-    text = json.dumps(body).encode()
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(text))})
-    return Response(status, http.HTTPStatus(status).phrase, headers, text)
+def _as_sockets_have_it(fault: Fault | None) -> str | None:
+    return "busy" if fault in ("fail", "overloaded") else fault
 
 
 @asynccontextmanager
-async def deepgram_sockets() -> AsyncIterator[DeepgramSockets]:
+async def deepgram_sockets(world: VendorWorld | None = None) -> AsyncIterator[DeepgramSockets]:
     """The server, on a free port of this machine."""
-    vendor = DeepgramSockets()
+    vendor = DeepgramSockets(world)
     async with serve(
         vendor.serve, "127.0.0.1", 0, process_request=vendor.handshake, close_timeout=0.5
     ) as server:
