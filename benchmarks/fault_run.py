@@ -21,7 +21,7 @@ SPEECH_S = 1.0
 """How long a caller talks."""
 PAUSE_S = 0.4
 """Between the end of a reply and the next turn."""
-PATIENCE_S = 20.0
+PATIENCE_S = 15.0
 """Then a turn is taken to have been lost."""
 
 

@@ -149,9 +149,14 @@ async def _heard_by(
     recognizer: Recognizer, sound: Sound, language: str | None, prompt: str, tally: _Tally
 ) -> AsyncIterator[AsyncIterator[Transcript]]:
     """One recogniser's transcripts of the sound, which is sent to it meanwhile."""
+    rate = recognizer.info.sample_rate
     async with recognizer.open(language=language, prompt=prompt) as stream:
+        if not recognizer.info.streaming:
+            await _send(stream, sound, rate, tally)
+            yield aiter(stream)
+            return
         async with asyncio.TaskGroup() as group:
-            sending = group.create_task(_send(stream, sound, recognizer.info.sample_rate, tally))
+            sending = group.create_task(_send(stream, sound, rate, tally))
             yield aiter(stream)
             sending.cancel()
 
