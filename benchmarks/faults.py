@@ -1,0 +1,259 @@
+"""What callers notice when providers fail: 10 % of requests failing, 5 % stalling for 30 s, at random.
+
+    python benchmarks/faults.py                      # 1,000 turns by 20 callers: about six minutes
+    python benchmarks/faults.py --turns 100          # a look
+    python benchmarks/faults.py --fallback vendor    # whose fallbacks fail as often as the first
+
+Callers talk to the real engine; it asks vendor servers over real sockets (recognition 300 ms, first token 300 ms,
+first sound 200 ms), with fallbacks that stand for the embedded models. Then one vendor dies and comes back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import uvloop
+from benchmarks.fault_run import Outcome, hold_calls
+from benchmarks.plot import percentile
+from benchmarks.vendor_servers import Fault, VendorServers, VendorWorld, open_vendor_servers
+
+from antiphon.app.assistant import open_assistant
+from antiphon.conversation.config import Providers
+from antiphon.errors import ProviderError
+from antiphon.providers.base import LanguageOptions, Message
+from antiphon.providers.metering import Attempt, counting
+from antiphon.sessions.offer import Assistant
+from antiphon.settings import Settings, load_settings
+from antiphon.telemetry.logs import configure_logs
+
+Fallback = Literal["embedded", "vendor", "none"]
+
+FAILING, STALLING, STALL_S = 0.1, 0.05, 30.0
+
+FAILURES: tuple[Fault, ...] = ("fail", "overloaded", "gateway", "rate_limit", "cut", "malformed")
+"""What a failing request meets, in equal parts; a text or sound that is empty as well."""
+
+REPLY = "It is a number that people like very much."
+
+FIGURES = {
+    "turns answered": "≥ 99.5 %",
+    "longest silence": "≤ 4 s",
+    "silent for more than 4 s": "0",
+    "sessions lost": "0",
+    "tasks left": "0",
+    "connections left": "0",
+    "failures until the breaker opened": "≤ 5",
+    "used again after it was back": "≤ 10 s",
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--turns", type=int, default=1_000)
+    parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--fallback", choices=("embedded", "vendor", "none"), default="embedded")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--log", action="store_true", help="show what the server logs")
+    return parser.parse_args()
+
+
+def settings(url: str, second: str, fallback: Fallback) -> Settings:
+    """A vendor, and who answers instead."""
+    # Two vendors need two names: Groq's format is OpenAI's.
+    instead = {"embedded": ",scripted", "vendor": ",groq:second,scripted", "none": ""}[fallback]
+    chosen = {
+        "asr": f"openai{instead}",
+        "llm": f"openai{instead}",
+        "tts": f"openai{instead.replace('groq:second', 'localai:second')}",
+        "ear": "scripted",
+        "openai_base_url": f"{url}/v1",
+        "openai_api_key": "sk-benchmark",
+        "groq_base_url": f"{second}/v1",
+        "groq_api_key": "sk-benchmark",
+        "localai_base_url": f"{second}/v1",
+        "scripted_reply": REPLY,
+        "speech_cache_mb": "0",
+    }
+    return load_settings({}, folder=Path("/nonexistent"), overrides=chosen).settings
+
+
+def unsteady(seed: int) -> VendorWorld:
+    """A vendor that fails at random."""
+    world = VendorWorld(
+        asr_ms=300,
+        llm_ms=300,
+        tts_ms=200,
+        tokens_per_s=50,
+        real_time_factor=0.1,
+        reply=REPLY,
+        stall_s=STALL_S,
+    )
+    for number, kind in enumerate(("asr", "llm", "tts")):
+        world.faults[kind].extend(_faults(seed + number, empty=kind != "asr"))  # type: ignore[index]
+    return world
+
+
+def _faults(seed: int, *, empty: bool) -> Iterator[Fault | None]:
+    dice = random.Random(seed)
+    kinds = (*FAILURES, "empty") if empty else FAILURES
+    for _ in range(50_000):
+        at = dice.random()
+        if at < FAILING:
+            yield dice.choice(kinds)  # type: ignore[misc]
+        else:
+            yield "stall" if at < FAILING + STALLING else None
+
+
+@asynccontextmanager
+async def opened(given: argparse.Namespace) -> AsyncIterator[tuple[Assistant, VendorServers]]:
+    """The providers, the first of which is unsteady, as is a second vendor."""
+    async with (
+        open_vendor_servers(unsteady(given.seed)) as servers,
+        open_vendor_servers(unsteady(given.seed + 100)) as second,
+        open_assistant(settings(servers.url, second.url, given.fallback), lambda _: None) as assistant,
+    ):
+        yield assistant, servers
+
+
+def sockets() -> int:
+    """Open sockets of this process."""
+    links = Path("/proc/self/fd").iterdir()
+    return sum(1 for link in links if _target(link).startswith("socket:"))
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+async def fault_run(given: argparse.Namespace) -> dict[str, str]:
+    """The callers, and what was left behind."""
+    gc.collect()
+    tasks, held = len(asyncio.all_tasks()), sockets()
+    async with opened(given) as (assistant, servers):
+        outcome = await hold_calls(assistant.providers, sessions=given.sessions, turns=given.turns)
+        figures = report(outcome, assistant)
+        await settled(servers)
+        figures["requests left under way"] = str(servers.world.under_way)
+    gc.collect()
+    await asyncio.sleep(0.2)  # transports close in the next turns of the loop
+    figures["tasks left"] = str(len(asyncio.all_tasks()) - tasks)
+    figures["connections left"] = str(sockets() - held)
+    return figures
+
+
+async def settled(servers: VendorServers) -> None:
+    """Until no request is under way; requests that were left are over at once."""
+    try:
+        async with asyncio.timeout(2.0):
+            while servers.world.under_way:
+                servers.world.settled.clear()
+                await servers.world.settled.wait()
+    except TimeoutError:
+        return
+
+
+def report(outcome: Outcome, assistant: Assistant) -> dict[str, str]:
+    """The figures of the run."""
+    firsts = outcome.first_sounds_ms()
+    outcomes = Counter(call.outcome for turn in outcome.turns for call in turn.calls)
+    by_fallback = sum(any(not name.startswith("openai") for name in turn.providers) for turn in outcome.turns)
+    faults = {cause: count for cause, count in outcomes.most_common() if cause not in ("ok", "cancelled")}
+    for state in assistant.health():
+        print(
+            f"  {state.kind} {state.provider:32} calls {state.calls:5}  retries {state.retries:4}  "
+            f"fallbacks {state.fallbacks:4}  {state.failures}"
+        )
+    for turn in [turn for turn in outcome.turns if not turn.answered or turn.silence_s > 4.0][:10]:
+        calls = [(call.kind, call.outcome, round(call.total_ms)) for call in turn.calls]
+        print(f"  not as it should be: silent {turn.silence_s:.1f} s, {turn.error or turn.text!r}, {calls}")
+    return {
+        "turns": str(len(outcome.turns)),
+        "turns answered": f"{outcome.answered:.2%}",
+        "of them with a fallback's help": str(by_fallback),
+        "failed requests in them": str(sum(faults.values())),
+        "first sound p50 / p95 / max": (
+            f"{percentile(firsts, 50):.0f} / {percentile(firsts, 95):.0f} / {max(firsts):.0f} ms"
+        ),
+        "longest silence": f"{outcome.longest_silence_s:.2f} s",
+        "silent for more than 4 s": str(outcome.silent_for_more_than(4.0)),
+        "sessions lost": str(outcome.lost),
+    }
+
+
+# ---- a vendor that dies -------------------------------------------------------------------------------------
+
+DEAD_S = 12.0
+ASK_EVERY_S = 0.25
+
+
+async def dying() -> dict[str, str]:
+    """Somebody asks all the time; the vendor is away for some seconds, then back."""
+    world = VendorWorld(llm_ms=300, asr_ms=300, tts_ms=200, reply=REPLY)
+    async with (
+        open_vendor_servers(world) as servers,
+        open_assistant(settings(servers.url, servers.url, "embedded"), lambda _: None) as assistant,
+    ):
+        loop = asyncio.get_running_loop()
+        await ask(assistant.providers)
+        world.fail_share = 1.0
+        back_at = loop.time() + DEAD_S
+        failures = again = None
+        while again is None and loop.time() < back_at + 30.0:
+            if loop.time() >= back_at:
+                world.fail_share = 0.0
+            attempts = await ask(assistant.providers)
+            state = next(state for state in assistant.health() if state.kind == "llm")
+            if failures is None and state.breaker != "closed":
+                failures = sum(state.failures.values())
+            served = attempts[-1].provider.startswith("openai") and attempts[-1].outcome == "ok"
+            if served and loop.time() > back_at:
+                again = loop.time() - back_at
+            await asyncio.sleep(ASK_EVERY_S)
+    return {
+        "failures until the breaker opened": str(failures),
+        "used again after it was back": "never" if again is None else f"{again:.1f} s",
+    }
+
+
+async def ask(providers: Providers) -> list[Attempt]:
+    """One reply, and the requests that it took."""
+    attempts: list[Attempt] = []
+    question = [Message(role="user", content="Tell me about number seven.")]
+    try:
+        with counting(attempts.append):
+            async with providers.language_model.reply(question, LanguageOptions()) as deltas:
+                async for _ in deltas:
+                    pass
+    except ProviderError as error:
+        print(f"  nobody answered: {error.message}")
+    return attempts
+
+
+async def main(given: argparse.Namespace) -> None:
+    configure_logs(level="warning" if given.log else "error", form="pretty")
+    print(f"{given.turns} turns by {given.sessions} callers, fallback: {given.fallback}", flush=True)
+    figures = await fault_run(given)
+    figures |= await dying()
+    print(f"\n| {'':34} | {'measured':>24} | {'wanted':>9} |\n|---|---|---|")
+    for name, value in figures.items():
+        print(f"| {name:34} | {value:>24} | {FIGURES.get(name, ''):>9} |")
+
+
+if __name__ == "__main__":
+    uvloop.run(main(arguments()))
