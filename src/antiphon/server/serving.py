@@ -9,6 +9,7 @@ import socket
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from antiphon.errors import SettingsError
 from antiphon.server.application import Application
@@ -72,6 +73,28 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"cannot listen on {host} port {port}: {error.strerror or error}"
 
 
+def web_server_config(app: ASGIApp, *, max_message_bytes: int) -> uvicorn.Config:
+    """How uvicorn is to serve."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=PatientHttp,
+        ws=GuardedWebSocket,
+        ws_max_size=max_message_bytes * SOCKET_SLACK,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # server/callers.py reads them, and believes only our own proxies; uvicorn would take any loopback's.
+        proxy_headers=False,
+        # Closing handshakes that clients do not finish: nothing of worth is waited for by then.
+        timeout_graceful_shutdown=3,
+    )
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, but SIGTERM and SIGINT let conversations end first.
 
@@ -81,26 +104,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, application: Application, *, max_message_bytes: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                application.asgi,
-                loop="uvloop",
-                http=PatientHttp,
-                ws=GuardedWebSocket,
-                ws_max_size=max_message_bytes * SOCKET_SLACK,
-                ws_ping_interval=PING_S,
-                ws_ping_timeout=PING_S,
-                ws_per_message_deflate=False,
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # server/callers.py reads them, and believes only our own proxies; uvicorn would take any loopback's.
-                proxy_headers=False,
-                # Closing handshakes that clients do not finish: nothing of worth is waited for by then.
-                timeout_graceful_shutdown=3,
-            )
-        )
+        super().__init__(web_server_config(application.asgi, max_message_bytes=max_message_bytes))
         self._application = application
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leaving = False

@@ -19,9 +19,10 @@ HEAD_S = 10.0
 MOST_HEAD = 64 * 1024
 """Bytes of a request's head. The parser has no limit of its own; a token of an identity provider has 16 KiB at most."""
 
-MOST_FRAGMENTS = 1024
-"""Frames of one message: 64 bytes each of the largest one that is taken. An empty frame adds nothing to the size that
-the WebSocket library limits, but something to its list."""
+MOST_CRUMBS = 1024
+CRUMB = 16
+"""Frames of fewer bytes than this in one message. An empty one adds nothing to the size that the WebSocket library
+limits, but something to its list."""
 
 CONTROL = Rate(count=100, per_s=10.0)
 """Pings and pongs: ten times what the busiest client sends."""
@@ -82,16 +83,22 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._control_full_at = 0.0
+        self._crumbs = 0
 
     async def run_asgi(self) -> None:
         self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
         await super().run_asgi()
 
     def handle_cont(self, event: Frame) -> None:
-        if len(self.frames) >= MOST_FRAGMENTS:
+        self._crumbs += len(event.data) < CRUMB
+        if self._crumbs > MOST_CRUMBS:
             self._fail("a message in too many fragments")
             return
         super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        self._crumbs = 0
+        super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
         if self._may_control():
