@@ -157,6 +157,7 @@ def conversation_defaults(settings: Settings, providers: Providers) -> Conversat
         max_reply_tokens=settings.reply_tokens,
         temperature=settings.temperature,
         context_tokens=settings.context_tokens,
+        recorded=settings.recordings is not None,
     )
 
 

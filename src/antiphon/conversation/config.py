@@ -49,6 +49,8 @@ class ConversationConfig:
     policy: TurnPolicy = field(default_factory=TurnPolicy)
     max_reply_tokens: int = 300
     temperature: float = 0.6
+    recorded: bool = True
+    """Whether the flight recorder runs."""
     context_tokens: int = 2_000
     """What is kept of the conversation for the language model; older turns are dropped, the system prompt never."""
 

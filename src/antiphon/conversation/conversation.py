@@ -75,7 +75,7 @@ class Conversation:
             entries=memory.entries,
             dropped=memory.dropped,
         )
-        self.recorder = FlightRecorder()
+        self.recorder = FlightRecorder(kept=config.recorded)
         self._providers = providers
         self._emit = emit
         self._observe = observe

@@ -66,6 +66,8 @@ class Outline:
 class FlightRecorder:
     """Signals into the turn machine, its decisions, and the outline of the sound."""
 
+    kept: bool = True
+    """False: nothing is; after half an hour it would be a megabyte a session that nobody looks at."""
     signals: deque[t.Event] = field(default_factory=lambda: deque(maxlen=SIGNALS))
     decisions: deque[t.Note] = field(default_factory=lambda: deque(maxlen=DECISIONS))
     asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=SIGNALS))
@@ -73,19 +75,23 @@ class FlightRecorder:
 
     def signal(self, event: t.Event) -> None:
         """The machine was told this."""
-        self.signals.append(event)
+        if self.kept:
+            self.signals.append(event)
 
     def decision(self, note: t.Note) -> None:
         """The machine decided this."""
-        self.decisions.append(note)
+        if self.kept:
+            self.decisions.append(note)
 
     def transcription(self, request: t.Transcribe, at: float) -> None:
         """The machine asked for words."""
+        if not self.kept:
+            return
         self.asked.append(Asked(request=request.request, start=request.start, end=request.end, at=at))
 
     def sound(self, until: float, pcm: bytes) -> None:
         """Microphone sound up to ``until``, PCM s16le."""
-        if until - self.outline.end < PEAK_S:
+        if not self.kept or until - self.outline.end < PEAK_S:
             return
         samples = np.frombuffer(pcm, dtype="<i2")
         peak = int(np.abs(samples.astype(np.int32)).max()) if samples.size else 0
