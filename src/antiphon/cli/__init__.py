@@ -24,6 +24,7 @@ COMMANDS = {
     "key": "antiphon.cli.key:key",
     "replay": "antiphon.cli.replay:replay_flight",
     "models": "antiphon.cli.models:models",
+    "report": "antiphon.cli.report:report",
     "settings": "antiphon.cli.settings:settings",
     "prices": "antiphon.cli.prices:prices",
     "ledger": "antiphon.cli.ledger:ledger",

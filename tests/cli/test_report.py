@@ -1,0 +1,132 @@
+"""``antiphon report``: a day from the data folder, and from a running server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, date, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversation
+
+from antiphon.cli import main
+from antiphon.telemetry.day_files import DayFiles
+from antiphon.telemetry.recent import Recent
+
+DAY = "2026-11-23"
+
+
+def run(*arguments: str, data: Path, **environ: str) -> Result:
+    variables = {"ANTIPHON_DATA": str(data), "ANTIPHON_TIME_ZONE": "UTC", "COLUMNS": "140", **environ}
+    with contextlib.chdir(data):
+        return CliRunner().invoke(main, ("report", *arguments), env=variables)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with a lively conversation, a failed call, and a caller who was turned away."""
+    clock = Clock(at=NOON)
+    recent = Recent(price=lambda call: 2500 if call.kind == "llm" else 0, now=clock)
+    told = Told([recent], clock)
+    told.story(lively_conversation())
+    told.tell(call("asr", "openai:whisper-1", outcome="rate_limit", audio_s=12.0))
+    recent.refused("busy")
+    files = DayFiles(tmp_path / "days", zone=UTC)
+    files.append(files.lines(recent.minutes.unwritten(clock.at, stopping=True)))
+    return tmp_path
+
+
+def test_a_day_in_the_terminal(data: Path) -> None:
+    shown = run("--day", DAY, data=data)
+    assert shown.exit_code == 0, shown.output
+    assert "Monday, 2026-11-23" in shown.output
+    assert "3 turns in 1 conversations" in shown.output
+    for words in ("recognise", "300 ms", "asr openai:whisper-1", "rate_limit 1", "busy 1", "1450 ms"):
+        assert words in shown.output
+
+
+def test_a_day_as_json(data: Path) -> None:
+    told = json.loads(run("--day", DAY, "--json", data=data).output)
+    assert told["day"] == DAY
+    assert (told["turns"], told["interrupted"], told["sessions"]) == (3, 1, 1)
+    stages = {row["stage"]: row for row in told["stages"]}
+    assert stages["asr"]["budget_ms"] == 300
+    assert stages["asr"]["typical_ms"] == pytest.approx(120, rel=0.02)
+    assert stages["clause"]["budget_ms"] is None
+    assert told["first_sound"]["within"] == 1.0
+    assert told["refused"] == {"busy": 1}
+    chat = [row for row in told["providers"] if row["kind"] == "llm"]
+    assert told["cost_usd"] == pytest.approx(0.0025 * sum(row["calls"] for row in chat))
+
+
+class Wellformed(HTMLParser):
+    """Counts what is opened and closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br", "rect"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != "rect":
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_a_day_as_a_page(data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "day.html"
+    assert run("--day", DAY, "--html", str(page), data=data).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    read = Wellformed()
+    read.feed(text)
+    assert read.open == []
+    assert "openai:whisper-1" in read.words
+    assert "http" not in text, "it needs nothing from elsewhere"
+
+
+def test_a_name_from_outside_is_no_markup(tmp_path: Path) -> None:
+    recent = Recent(now=Clock(at=NOON))
+    Told([recent]).tell(call("llm", "openai:<script>alert(1)</script>"))
+    files = DayFiles(tmp_path / "days", zone=UTC)
+    files.append(files.lines(recent.minutes.unwritten(NOON, stopping=True)))
+    run("--day", DAY, "--html", str(tmp_path / "day.html"), data=tmp_path)
+    assert "<script" not in (tmp_path / "day.html").read_text(encoding="utf-8")
+
+
+def test_days_that_are_not_there(data: Path) -> None:
+    missing = run("--day", "2026-11-20", data=data)
+    assert missing.exit_code == 1
+    assert "nothing is known of 2026-11-20" in missing.output
+    assert "2026-11-23" in missing.output, "it says what there is"
+    wrong = run("--day", "tuesday", data=data)
+    assert wrong.exit_code == 2
+    assert "'tuesday' is no day" in wrong.output
+
+
+def test_today_without_a_day(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path / "days", zone=UTC)
+    now = datetime.now(UTC)
+    recent = Recent(now=Clock(at=now.timestamp()))
+    Told([recent]).tell(call())
+    files.append(files.lines(recent.minutes.unwritten(0, stopping=True)))
+    told = json.loads(run("--json", data=tmp_path).output)
+    assert date.fromisoformat(told["day"]) == now.date()
+
+
+def test_a_running_server_is_asked_with_the_token(tmp_path: Path) -> None:
+    refused = run("--url", "http://127.0.0.1:1", data=tmp_path)
+    assert "ANTIPHON_OPERATOR_TOKEN is not set" in refused.output
+    token = "a-token-of-sixteen-or-more"
+    away = run("--url", "http://127.0.0.1:1", data=tmp_path, ANTIPHON_OPERATOR_TOKEN=token)
+    assert away.exit_code == 1
+    assert "does not answer" in away.output
+    assert token not in away.output
