@@ -31,32 +31,34 @@ class Thoughts:
     """Takes out what a reasoning model thinks aloud at the beginning of its text, which nobody should hear."""
 
     def __init__(self) -> None:
-        self._held: str | None = ""
-        self._inside = False
+        self._at: Literal["start", "inside", "after", "said"] = "start"
+        self._held = ""
 
     def push(self, text: str) -> str:
         """What of it is to be said."""
-        if self._held is None:
+        if self._at == "said":
             return text
         self._held += text
-        if self._inside:
+        if self._at == "start":
+            start = self._held.lstrip()
+            if not start.startswith(OPEN):
+                # It may still become a thought.
+                return "" if OPEN.startswith(start) else self.end()
+            self._at, self._held = "inside", start.removeprefix(OPEN)
+        if self._at == "inside":
             thought, closed, rest = self._held.partition(CLOSE)
-            self._held = None if closed else thought[-len(CLOSE) :]
-            return rest.lstrip() if closed else ""
-        start = self._held.lstrip()
-        if start.startswith(OPEN):
-            self._inside = True
-            self._held = start.removeprefix(OPEN)
-            return self.push("")
-        if OPEN.startswith(start):  # it may still become one
-            return ""
-        held, self._held = self._held, None
-        return held
+            self._held = rest if closed else thought[-len(CLOSE) :]
+            self._at = "after" if closed else "inside"
+        if self._at == "after":
+            self._held = self._held.lstrip()
+            return self.end() if self._held else ""
+        return ""
 
     def end(self) -> str:
         """What was held back and turned out to be no thought."""
-        held, self._held = self._held or "", None
-        return "" if self._inside else held
+        held = "" if self._at == "inside" else self._held
+        self._at, self._held = "said", ""
+        return held
 
 
 @dataclass(slots=True)
@@ -114,7 +116,8 @@ class ChatReader:
         if isinstance(content, str) and (text := self._thoughts.push(content)):
             self._said = True
             yield Text(text=text)
-        for call in delta.get("tool_calls") or ():
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
             self._add_call(call)
         self._reason = str(choice.get("finish_reason") or self._reason)
 
@@ -157,7 +160,9 @@ class ChatReader:
         if place not in self._calls and len(self._calls) >= MOST_TOOL_CALLS:
             raise malformed(self._names, f"more than {MOST_TOOL_CALLS} calls of functions")
         call = self._calls.setdefault(place, _Call())
-        function = piece.get("function") or {}
+        function = piece.get("function")
+        if not isinstance(function, dict):
+            function = {}
         call.id = str(piece.get("id") or call.id)
         call.name = str(function.get("name") or call.name)
         call.arguments.append(str(function.get("arguments") or ""))
