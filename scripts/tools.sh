@@ -40,6 +40,11 @@ need_valkey() {
     need redis-server redis-server "conversations are handed from one replica to another through it"
 }
 
+# Prometheus' checker, in Debian part of its server, which is not to be started here.
+need_promtool() {
+  have promtool || RUNLEVEL=1 need promtool prometheus "the alert rules are tested with it"
+}
+
 need_chromium() {
   need chromium chromium "the page is tested in it"
 }

@@ -1,0 +1,51 @@
+"""Metrics with everything in them that there can be, so that none is missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.telemetry.listened import Told, call, lively_conversation
+
+from antiphon.conversation import events
+from antiphon.providers.health import ProviderState
+from antiphon.telemetry.metrics import Metrics
+from antiphon.telemetry.pricing import BudgetState
+from antiphon.telemetry.sources import Sources
+
+
+def metrics_with_everything() -> Metrics:
+    """A lively conversation, calls of all kinds, failures, refusals, and every source."""
+    states = [
+        ProviderState(
+            kind="llm", provider="openai:gpt-4o-mini", position=0, breaker="open", retries=1, hedges=1
+        ),
+        ProviderState(kind="llm", provider="local:smollm2-135m", position=1, fallbacks=1),
+    ]
+    sources = Sources(
+        max_sessions=50,
+        ready=lambda: True,
+        health=lambda: states,
+        depths=lambda: {"recognition": 1, "speech": 0, "reply": 2},
+        lag_s=lambda: 0.004,
+        budgets=lambda: [BudgetState(name="day", spent_usd=1.5, limit_usd=5.0)],
+    )
+    metrics = Metrics(
+        price=lambda call: None if call.provider.startswith("new:") else 1200,
+        trace_of=lambda _: "4bf92f3577b34da6a3ce929d0e0e4736",
+        sources=sources,
+    )
+    told = Told([metrics])
+    told.story(lively_conversation())
+    for kind, usage in (("asr", {"audio_s": 3.0}), ("llm", {"input_tokens": 9}), ("tts", {"characters": 40})):
+        told.tell(call(kind, "openai:a-model", **usage))
+        told.tell(call(kind, "openai:a-model", outcome="rate_limit"))
+    told.tell(call("tts", "new:model", characters=3))
+    told.tell(replace(call("tts", "openai:tts-1"), cached=True))
+    told.tell(events.Failed(code="provider_unavailable", message="", retryable=True))
+    told.tell(events.Decision(at_s=1.0, kind="echo", reason="that was the assistant's own voice"))
+    told.tell(events.Decision(at_s=1.0, kind="resume", reason="the reply goes on: a noise without words"))
+    told.tell(events.Decision(at_s=1.0, kind="drop", reason="nothing is answered: there were no words"))
+    thrown = replace(call(output_tokens=5), discarded=True)
+    told.tell(events.ReplyDone(turn_id="t", reply_id="r", text="", latency_ms={}, calls=(thrown,)))
+    metrics.refused("busy")
+    return metrics
