@@ -240,9 +240,11 @@ class _OpenAI:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not world.knows_key(request.headers.get("api-key", given)):
             return error(*WORDS["bad_key"]), None
-        for name in sorted(world.refuses & body.keys()):
-            message = f"Unsupported parameter: '{name}' is not supported with this model."
-            return error(400, message, "invalid_request_error", name, "unsupported_parameter"), None
+        for name in sorted(world.refuses):
+            refused, _, value = name.partition("=")
+            if refused in body and value in ("", str(body[refused])):
+                message = f"Unsupported parameter: '{refused}' is not supported with this model."
+                return error(400, message, "invalid_request_error", refused, "unsupported_parameter"), None
         if "no-such" in str(body.get("model", "")):
             return error(*WORDS["unknown_model"]), None
         if "no-such" in str(body.get("voice", "")):
