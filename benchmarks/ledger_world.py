@@ -347,6 +347,8 @@ class Talker:
         match event:
             case events.TranscriptChanged(final=True, text=text) if text:
                 self._quota.taken += 1
+            case events.ReplyStarted():
+                self._over.clear()
             case events.AudioStarted():
                 self._reply, self._sent_ms, self._began = event.reply_id, 0.0, self._loop.time()
                 self._sounding.set()
@@ -370,13 +372,15 @@ class Talker:
                 (0.25, 0.3, 0.4)
             )
         end = track.says(self._chance.choice(QUESTIONS), from_=begin, to=begin + 1.0)
-        cut = self._chance.random() < 0.12
+        cut = self._chance.random() < 0.18
         await self._send(track, end)
         for _ in range(80):
             await self._send(None, PACKET_S)
             yield
             if self._over.is_set():
-                return
+                await self._send(None, 0.5)
+                if self._over.is_set():
+                    return
             if cut and self._sounding.is_set():
                 cut = False
                 await self._cut_short()

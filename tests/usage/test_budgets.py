@@ -25,7 +25,7 @@ from antiphon.providers.scripted import (
 )
 from antiphon.store.valkey import open_valkey
 from antiphon.usage.allowance import Means
-from antiphon.usage.books import Ask
+from antiphon.usage.books import Ask, Batch
 from antiphon.usage.budgets import Limits, Past, Tally
 from antiphon.usage.estimate import TurnSize, most
 from antiphon.usage.sqlite_books import SqliteBooks
@@ -334,6 +334,15 @@ async def test_fifty_turns_on_three_replicas_against_a_budget_that_is_nearly_spe
         assert granted >= 2
         assert 20_000 - RESERVATION <= spent <= 20_000 + RESERVATION
         assert sorted(each for till in tills for each in till.thresholds()) in ([50, 80], [50, 80, 100])
+
+
+@pytest.mark.real_time
+async def test_turns_that_cost_nothing_reserve_and_release_nothing(valkey: ValkeyServer) -> None:
+    async with replicas(valkey, 1) as (till,):
+        nothing = Ask(id="s1", micros=0, limits={"day 2026-11-23": 20_000})
+        for _ in range(2):
+            assert await till.books.reserve(nothing) == ""
+            await till.books.append(Batch(id="b", entries=(), released=("s1",)))
 
 
 @pytest.mark.real_time

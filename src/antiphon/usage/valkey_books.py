@@ -41,7 +41,8 @@ local function release(id)
   if not ask then return end
   ask = cjson.decode(ask)
   for _, account in ipairs(ask[2]) do
-    if redis.call('HINCRBY', KEYS[5], account, -ask[1]) <= 0 then redis.call('HDEL', KEYS[5], account) end
+    local left = redis.call('HINCRBY', KEYS[5], account, string.format('%.0f', 0 - ask[1]))
+    if left <= 0 then redis.call('HDEL', KEYS[5], account) end
   end
   redis.call('HDEL', KEYS[6], id)
   redis.call('ZREM', KEYS[7], id)
