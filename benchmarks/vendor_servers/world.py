@@ -81,8 +81,8 @@ class VendorWorld:
     stall_share: float = 0.0
     """Share of requests that get no answer for ``stall_s``."""
     refuses: frozenset[str] = frozenset()
-    """Fields (``temperature``), or values of them (``response_format=pcm``), that this server rejects, as some that speak
-    OpenAI's formats do."""
+    """Fields (``temperature``), or values of them (``response_format=pcm``), that this server rejects, as some that
+    speak OpenAI's formats do."""
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     faults: dict[Kind, deque[Fault | None]] = field(
         default_factory=lambda: {"asr": deque(), "llm": deque(), "tts": deque()}
