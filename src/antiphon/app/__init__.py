@@ -9,7 +9,7 @@ from antiphon.app.assistant import open_assistant
 from antiphon.app.observing import budgets_of, observability_of
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
-from antiphon.app.shared import session_backing, shared_valkey
+from antiphon.app.shared import entrance_stores, session_backing, shared_valkey
 from antiphon.app.usage import Costs, check_costs, open_costs
 from antiphon.conversation.config import Providers
 from antiphon.errors import AntiphonError, ModelError
@@ -73,6 +73,7 @@ def build_application(settings: Settings) -> Application:
         audience,
         watching,
         session_backing(settings, valkey),
+        entrance_stores(valkey),
     )
 
 

@@ -6,8 +6,11 @@ import secrets
 import socket
 from contextlib import nullcontext
 
+from antiphon.server.entrance import EntranceStores
 from antiphon.sessions.registry import Backing
 from antiphon.sessions.store import MemoryStore
+from antiphon.sessions.tickets import ValkeyTickets
+from antiphon.sessions.valkey_limits import ValkeyLimits
 from antiphon.sessions.valkey_store import ValkeyStore
 from antiphon.settings import Settings
 from antiphon.store.valkey import Valkey, connect_valkey
@@ -33,6 +36,13 @@ def session_backing(settings: Settings, valkey: Valkey | None) -> Backing:
         admit_without=settings.store_away == "admit",
         watched=valkey.watched,
     )
+
+
+def entrance_stores(valkey: Valkey | None) -> EntranceStores:
+    """Where tickets and limits are kept."""
+    if valkey is None:
+        return EntranceStores()
+    return EntranceStores(tickets=ValkeyTickets(valkey), limits=ValkeyLimits(valkey))
 
 
 def replica_name() -> str:

@@ -20,7 +20,7 @@ from antiphon.protocol.client_messages import MAX_INSTRUCTIONS
 from antiphon.protocol.connection import ServerConnection
 from antiphon.server.callers import Network
 from antiphon.server.credentials import Way
-from antiphon.server.entrance import Access, Entrance
+from antiphon.server.entrance import Access, Entrance, EntranceStores
 from antiphon.server.http_edge import HttpEdge
 from antiphon.server.metrics_page import MetricsPage
 from antiphon.server.operator_access import OperatorAccess
@@ -29,7 +29,7 @@ from antiphon.server.operator_page import OperatorPage
 from antiphon.server.page import Page, read_page
 from antiphon.server.ticket_desk import TicketAnswer
 from antiphon.server.voice import Call, VoiceLimits
-from antiphon.server.wire_errors import http_error, refusal_closing, unreadable_request, wire_error
+from antiphon.server.wire_errors import http_error, problems, refusal_closing, unreadable_request, wire_error
 from antiphon.sessions.address_limits import LimitPolicy
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Offer
@@ -75,8 +75,9 @@ class Application:
         audience: Audience | None = None,
         observability: Observability | None = None,
         backing: Backing | None = None,
+        stores: EntranceStores | None = None,
     ) -> None:
-        """``backing``: what sessions are kept with; None: this process's memory."""
+        """``backing``: what sessions are kept with, ``stores``: tickets and limits; None: this process's memory."""
         self.readiness = Readiness()
         self.audience = audience or Audience()
         self.registry = Registry(
@@ -102,10 +103,9 @@ class Application:
             allowed_origins=door.allowed_origins,
             loopback_only=door.loopback_only,
         )
-        self.entrance = Entrance(access, self.audience)
-        self.asgi = HttpEdge(
-            self._routes(), trusted_proxies=door.trusted_proxies, refused=self.audience.refused
-        )
+        self.entrance = Entrance(access, self.audience, stores)
+        self.routes = self._routes()
+        self.asgi = HttpEdge(self.routes, trusted_proxies=door.trusted_proxies, refused=self.audience.refused)
 
     def _routes(self) -> FastAPI:
         app = FastAPI(title="Antiphon", openapi_url=None, lifespan=self._lifespan)
@@ -116,7 +116,11 @@ class Application:
         app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None)
         app.add_api_route("/api/options", self.options, methods=["GET"], response_model=None)
         app.add_api_route(
-            "/api/tickets", self.entrance.give_ticket, methods=["POST"], response_model=TicketAnswer
+            "/api/tickets",
+            self.entrance.give_ticket,
+            methods=["POST"],
+            response_model=TicketAnswer,
+            responses=problems(400, 401, 403, 413, 429, 503),
         )
         app.add_api_websocket_route("/ws/voice", self.voice)
         self._add_operator_routes(app)
@@ -143,11 +147,23 @@ class Application:
             methods=["GET"],
             response_model=SessionList,
             dependencies=only_operators,
+            responses=problems(401, 403, 429),
         )
         app.add_api_route(
-            "/api/sessions/{id}", api.end, methods=["DELETE"], status_code=204, dependencies=only_operators
+            "/api/sessions/{id}",
+            api.end,
+            methods=["DELETE"],
+            status_code=204,
+            dependencies=only_operators,
+            responses=problems(400, 401, 403, 404, 429),
         )
-        app.add_api_route("/api/operator", api.log_in, methods=["POST"], status_code=204)
+        app.add_api_route(
+            "/api/operator",
+            api.log_in,
+            methods=["POST"],
+            status_code=204,
+            responses=problems(400, 401, 403, 413, 429),
+        )
         app.add_api_route("/api/operator", api.log_out, methods=["DELETE"], status_code=204)
 
     def _add_observing_routes(self, app: FastAPI, page: Page) -> None:
@@ -179,8 +195,10 @@ class Application:
                 async with asyncio.TaskGroup() as tasks:
                     loading = tasks.create_task(self._load())
                     measuring = tasks.create_task(self.lag.watch())
+                    renewing = tasks.create_task(self.entrance.run())
                     async with self.registry.running():
                         yield
+                    renewing.cancel()
                     measuring.cancel()
                     loading.cancel()
 

@@ -68,6 +68,10 @@ class Entrance:
             refused=self._audience.refused,
         )
 
+    async def run(self) -> None:
+        """Keep the places that are taken, where they are leases, until cancelled."""
+        await self._limits.run()
+
     async def give_ticket(
         self,
         request: Request,

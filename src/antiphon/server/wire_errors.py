@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -73,6 +74,25 @@ async def http_error(_: Request, error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"code": told.code, "message": told.message, "retry_after_ms": told.retry_after_ms}
     return JSONResponse({"error": body}, status_code=http_status(error), headers=headers)
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    retry_after_ms: int | None = None
+
+
+class ProblemAnswer(BaseModel):
+    """Any answer that is not a good one."""
+
+    error: Problem
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the description of a route: it may answer so."""
+    return {status: {"model": ProblemAnswer} for status in statuses}
 
 
 def http_status(error: ClientError) -> int:

@@ -102,6 +102,9 @@ class LimitStore(Protocol):
     async def refund(self, name: str, rate: Rate) -> None:
         """One that did not count after all."""
 
+    async def run(self) -> None:
+        """Keep the seats that are held here, until cancelled; returns where nothing needs to be done."""
+
 
 class MemoryLimits:
     """For a single server."""
@@ -135,3 +138,6 @@ class MemoryLimits:
     async def refund(self, name: str, rate: Rate) -> None:
         """See LimitStore."""
         self._rates.refund(name, rate)
+
+    async def run(self) -> None:
+        """See LimitStore. They are kept as long as this process."""
