@@ -12,6 +12,7 @@ from tests.server.house import open_house, scripted_assistant
 
 from antiphon.providers.base import VoiceStream
 from antiphon.providers.scripted import ScriptedVoiceDetector
+from antiphon.server.back_pressure import MOST_UNSENT
 from antiphon.server.voice import VoiceLimits
 from antiphon.telemetry.logs import configure_logs
 
@@ -114,3 +115,31 @@ async def test_a_client_that_does_not_read_is_dropped() -> None:
             await another.until("pong")
     reasons = [entry["reason"] for entry in map(json.loads, log.getvalue().splitlines()) if "reason" in entry]
     assert set(reasons[:2]) == {"the client reads too slowly", "too_slow"}
+
+
+async def test_little_is_hidden_below_the_queue_of_a_client_that_does_not_read() -> None:
+    """The kernel alone would take megabytes for it; the queue, which is counted, is what must fill."""
+    async with open_house(limits=VoiceLimits(messages_per_s=100_000)) as house:
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        deaf.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", house.port))
+        async with house.connect(sock=deaf, close_timeout=0.1) as caller, house.call() as well:
+            await caller.says(type="start")
+            await caller.until("session")
+            (stuck,) = [
+                link for link in house.server.server_state.connections
+                if getattr(link, "transport", None) is not None
+                and link.transport.get_extra_info("peername")[1] == deaf.getsockname()[1]
+            ]  # fmt: skip
+            caller.socket.transport.pause_reading()
+            pongs = 0
+            while len(house.application.registry.live) == 2:
+                await caller.says(type="ping")
+                pongs += 1
+                assert pongs < 10_000, "300 kB, and it was not noticed"
+                assert stuck.transport.get_write_buffer_size() <= 2 * MOST_UNSENT
+                if not pongs % 100:
+                    # The others are served meanwhile.
+                    await well.says(type="ping")
+                    await well.until("pong")

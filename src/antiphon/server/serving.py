@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from antiphon.errors import SettingsError
 from antiphon.server.application import Application
+from antiphon.server.back_pressure import hold_little
 from antiphon.server.sockets import GuardedWebSocket, PatientHttp
 from antiphon.telemetry.logs import logger
 
@@ -112,6 +113,8 @@ class Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop."""
         self._loop = asyncio.get_running_loop()
+        for listening in sockets or ():
+            hold_little(listening)
         async with asyncio.TaskGroup() as tasks:
             drain = tasks.create_task(self._drain())
             await super().serve(sockets)

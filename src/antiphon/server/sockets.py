@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
+from antiphon.server.back_pressure import MOST_UNSENT
 from antiphon.sessions.rates import Rate, spend
 from antiphon.telemetry.logs import logger
 
@@ -84,6 +85,10 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **named)
         self._control_full_at = 0.0
         self._crumbs = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=MOST_UNSENT)
 
     async def run_asgi(self) -> None:
         self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
