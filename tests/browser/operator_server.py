@@ -189,7 +189,6 @@ def operator_server(*, transcripts: bool = False, day: bool = True) -> Iterator[
     )
     observability.sources.health = lambda: server.health
     observability.sources.budgets = lambda: [server.budget]
-    observability.sources.lag_s = lambda: 0.002
     if day:
         Day(told).pass_by(clock.at)
     with _running(observability) as port:

@@ -22,7 +22,7 @@ def metrics_with_everything() -> Metrics:
         ProviderState(kind="llm", provider="local:smollm2-135m", position=1, fallbacks=1),
     ]
     sources = Sources(
-        max_sessions=50,
+        max_sessions=lambda: 50,
         ready=lambda: True,
         health=lambda: states,
         depths=lambda: {"recognition": 1, "speech": 0, "reply": 2},

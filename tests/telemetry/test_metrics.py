@@ -62,7 +62,7 @@ def test_stages_are_timed_with_edges_on_the_budget(lively: Metrics) -> None:
 
 
 def test_sessions() -> None:
-    metrics = Metrics(sources=Sources(max_sessions=7))
+    metrics = Metrics(sources=Sources(max_sessions=lambda: 7))
     told = Told([metrics])
     told.opened("first-one")
     told.opened("second-one")
@@ -99,7 +99,7 @@ def test_calls_are_counted_and_priced() -> None:
 
 
 def test_the_json_form_is_the_one_that_was_promised() -> None:
-    metrics = Metrics(price=lambda _: 1500, sources=Sources(max_sessions=50))
+    metrics = Metrics(price=lambda _: 1500, sources=Sources(max_sessions=lambda: 50))
     told = Told([metrics])
     told.opened("k3Jx0aSecret")
     told.tell(events.TranscriptChanged(turn_id="t1", text="hello", final=True))

@@ -3,7 +3,7 @@ can choose."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -65,6 +65,7 @@ async def open_assistant(settings: Settings, report: Report) -> AsyncIterator[As
             offer=offer(providers),
             defaults=conversation_defaults(settings, providers),
             health=chains.health,
+            depths=ear.depths,
         )
 
 
@@ -101,6 +102,8 @@ class Ear:
 
     detector: VoiceDetector
     turn_model: TurnModel | None
+    depths: Callable[[], Mapping[str, int]]
+    """Queue of an embedded model → jobs waiting in it."""
 
 
 async def _open_providers(
@@ -113,9 +116,9 @@ async def _open_providers(
     for problem in await vendors.warm():
         log.warning("a provider does not answer yet", provider=problem.provider, problem=problem.message)
     if hears_by_script(settings, choices):
-        ear = Ear(detector=ScriptedVoiceDetector(), turn_model=ScriptedTurnModel())
+        ear = Ear(detector=ScriptedVoiceDetector(), turn_model=ScriptedTurnModel(), depths=local.depths)
     else:
-        ear = Ear(detector=local.voice_detector(), turn_model=local.turn_model())
+        ear = Ear(detector=local.voice_detector(), turn_model=local.turn_model(), depths=local.depths)
     return Chains(settings, adapters), ear
 
 

@@ -120,6 +120,10 @@ class LocalModels:
     def voice_detector(self) -> VoiceDetector:
         return self._runtimes.voice_detector(self._ids["vad"])
 
+    def depths(self) -> dict[str, int]:
+        """Queue → jobs waiting in it; empty when there are no embedded models."""
+        return self._runtimes.depths() if self._ids else {}
+
     def turn_model(self) -> TurnModel | None:
         """None when none was asked for."""
         return self._runtimes.turn_model(self._ids["turn"]) if "turn" in self._ids else None

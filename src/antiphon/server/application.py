@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,7 @@ from antiphon.errors import AntiphonError, ClientError, RefusedError, TicketErro
 from antiphon.protocol import SUBPROTOCOL
 from antiphon.protocol.client_messages import MAX_INSTRUCTIONS
 from antiphon.protocol.connection import ServerConnection
+from antiphon.providers.health import ProviderState
 from antiphon.server.callers import Network
 from antiphon.server.credentials import Way
 from antiphon.server.entrance import Access, Entrance, EntranceStores
@@ -38,9 +40,13 @@ from antiphon.sessions.registry import Backing, Registry
 from antiphon.telemetry.lag import LoopLag
 from antiphon.telemetry.logs import logger
 from antiphon.telemetry.observability import Observability
+from antiphon.telemetry.sources import Sources
 
 Loading = Callable[[Readiness], Awaitable[None]]
 """Makes the server ready, keeps what it loaded until it is cancelled, and then lets go of it."""
+
+REFUSE_BY = "x-antiphon-refuse"
+"""Header in which a proxy says how it wants to be refused."""
 
 log = logger(__name__)
 
@@ -90,9 +96,7 @@ class Application:
         self.lag = LoopLag(limit_s=door.max_loop_lag_s)
         self.registry.late = lambda: self.lag.too_late
         self.observability = observability or Observability()
-        self.observability.sources.lag_s = lambda: self.lag.worst_s
-        self.observability.sources.max_sessions = door.max_sessions
-        self.observability.sources.ready = lambda: self.readiness.ready
+        self._fill_in(self.observability.sources)
         self._door = door
         self._loading = loading
         self.operators = OperatorAccess(door.operator_token, refused=self.audience.refused)
@@ -107,13 +111,34 @@ class Application:
         self.routes = self._routes()
         self.asgi = HttpEdge(self.routes, trusted_proxies=door.trusted_proxies, refused=self.audience.refused)
 
+    def _fill_in(self, sources: Sources) -> None:
+        """Whom a scrape asks."""
+
+        def health() -> Sequence[ProviderState]:
+            assistant = self.readiness.assistant
+            return () if assistant is None else assistant.health()
+
+        def depths() -> Mapping[str, int]:
+            assistant = self.readiness.assistant
+            return {} if assistant is None else assistant.depths()
+
+        sources.sessions = lambda: len(self.registry.live)
+        sources.max_sessions = lambda: self.registry.limit
+        sources.ready = lambda: self.readiness.ready
+        sources.lag_s = lambda: self.lag.worst_s
+        sources.health = sources.health or health
+        sources.depths = depths
+
     def _routes(self) -> FastAPI:
         app = FastAPI(title="Antiphon", openapi_url=None, lifespan=self._lifespan)
         page = Page(read_page())
         app.add_route("/", page.start, methods=["GET", "HEAD"])
         app.add_route("/assets/{path:path}", page.asset, methods=["GET", "HEAD"])
         app.add_api_route("/health", self.health, methods=["GET"], response_model=None)
-        app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None)
+        not_yet: dict[int | str, dict[str, Any]] = {
+            503: {"description": "Not ready; the body says how far it is."}
+        }
+        app.add_api_route("/ready", self.ready, methods=["GET"], response_model=None, responses=not_yet)
         app.add_api_route("/api/options", self.options, methods=["GET"], response_model=None)
         app.add_api_route(
             "/api/tickets",
@@ -185,6 +210,7 @@ class Application:
                 methods=["GET"],
                 response_model=None,
                 dependencies=[Depends(self.operators.require)],
+                responses=problems(400, 401, 403, 429, 503),
             )
 
     @asynccontextmanager
@@ -254,10 +280,10 @@ class Application:
         if problem:
             await websocket.send_denial_response(PlainTextResponse(problem + "\n", status_code=403))
             return
-        if self.registry.backing.store.shared and not self.readiness.ready:
+        if self._for_another(websocket):
             # A proxy in front takes this to another replica before the client learns of it.
             await websocket.send_denial_response(
-                PlainTextResponse("not ready\n", status_code=503, headers={"Retry-After": "1"})
+                PlainTextResponse("not here\n", status_code=503, headers={"Retry-After": "1"})
             )
             return
         offered = websocket.scope.get("subprotocols", [])
@@ -278,6 +304,14 @@ class Application:
                     ).run()
         except (RefusedError, TicketError) as refused:
             await self._turn_away(websocket, refused)
+
+    def _for_another(self, websocket: WebSocket) -> bool:
+        """Whether another replica should be asked. Of a full server only proxies are told so that ask for it (ours
+        does, until all have refused): a browser's page cannot read a status, and would not know why."""
+        if self.registry.backing.store.shared and not self.readiness.ready:
+            return True
+        asks = websocket.headers.get(REFUSE_BY) == "status"
+        return asks and (self.registry.full or not self.readiness.ready)
 
     async def _turn_away(self, websocket: WebSocket, refused: RefusedError | TicketError) -> None:
         address = websocket.client.host if websocket.client is not None else ""

@@ -58,7 +58,7 @@ class OperatorPage:
             "transcripts": recent.transcripts,
             "sessions": {
                 "now": sources.sessions() if sources.sessions is not None else 0,
-                "max": sources.max_sessions,
+                "max": sources.max_sessions(),
             },
             "minutes": NOW_MINUTES,
             "first_sound": _percentiles(of_late),

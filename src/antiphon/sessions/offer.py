@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from antiphon.conversation.allowance import Allowance
@@ -78,6 +78,8 @@ class Assistant:
     """The operator's choices; a caller's wishes are laid over them."""
     health: Callable[[], Sequence[ProviderState]] = nothing_known
     """How each provider does."""
+    depths: Callable[[], Mapping[str, int]] = dict
+    """Queue of an embedded model → jobs waiting in it."""
     allowance: Allowance | None = None
     """Asked before money is spent on a turn; None: spend freely."""
     price: Callable[[ProviderCall], int | None] = free

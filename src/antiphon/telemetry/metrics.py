@@ -299,7 +299,7 @@ class Metrics:
             "usage": self.usage.to_json(),
             "sessions": {
                 "active_sessions": sources.sessions() if sources.sessions else len(self._live),
-                "max_sessions": sources.max_sessions,
+                "max_sessions": sources.max_sessions(),
                 "sessions": listed,
             },
         }

@@ -20,7 +20,7 @@ WHO = ["kind", "provider", "model"]
 class Sources:
     """Whom to ask. Each answers at once, from memory; whoever composes the server fills in what there is."""
 
-    max_sessions: int = 0
+    max_sessions: Callable[[], int] = lambda: 0
     sessions: Callable[[], int] | None = None
     """Conversations now; None: those the listener was told of."""
     ready: Callable[[], bool] | None = None
@@ -42,7 +42,7 @@ class SourcesCollector(Collector):
         """Every gauge, in the order of docs/observability.md."""
         sources = self._sources
         yield _gauge("antiphon_sessions", "Conversations now.", sources.sessions() if sources.sessions else 0)
-        yield _gauge("antiphon_sessions_max", "Conversations held at most.", sources.max_sessions)
+        yield _gauge("antiphon_sessions_max", "Conversations held at most.", sources.max_sessions())
         if sources.ready is not None:
             yield _gauge("antiphon_ready", "1 when calls are taken.", int(sources.ready()))
         if sources.lag_s is not None:
