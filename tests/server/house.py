@@ -31,6 +31,7 @@ from antiphon.server.serving import Server, listen
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.offer import Assistant, Offer, Voice
 from antiphon.sessions.readiness import Readiness
+from antiphon.sessions.registry import Backing
 
 Message = dict[str, Any]
 
@@ -168,6 +169,7 @@ async def open_house(
     allowed_origins: Collection[str] = (),
     limits: VoiceLimits | None = None,
     send_buffer: int | None = None,
+    backing: Backing | None = None,
     **door: Any,
 ) -> AsyncIterator[House]:
     """A server on a free loopback port, ready unless ``loading`` says otherwise. ``send_buffer``: bytes
@@ -181,6 +183,7 @@ async def open_house(
     application = Application(
         FrontDoor(max_sessions=max_sessions, allowed_origins=allowed_origins, limits=limits, **door),
         loading or load,
+        backing=backing,
     )
     server = Server(application, max_message_bytes=limits.max_message_bytes)
     listening = listen("127.0.0.1", 0)

@@ -65,11 +65,11 @@ class Keeping:
             log.warning("turn not kept yet", session_id=self._session_id)
 
     async def run(self) -> None:
-        """Write what is due, until cancelled."""
-        while True:
+        """Write what is due, until cancelled or overtaken."""
+        while not self.lost.is_set():
             await self._due.wait()
             self._due.clear()
-            if self._released or self.lost.is_set():
+            if self._released:
                 return
             newest, self._newest = self._newest, None
             if newest is None:

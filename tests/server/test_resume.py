@@ -1,0 +1,185 @@
+"""Coming back to a conversation on the same server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.server.house import open_house
+from tests.server.returning import LONG, asks, away, back, counting_assistant, last_seq, resume_of
+
+from antiphon.audio.coded_speech import coded_text
+from antiphon.conversation.events import Event
+from antiphon.conversation.listening import SessionFacts
+from antiphon.server.voice import VoiceLimits
+
+pytestmark = pytest.mark.real_time
+
+RATE = 24_000
+
+
+class Ledger:
+    """Notes what listeners are told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def opened(self, session: SessionFacts) -> None:
+        self.notes.append("opened")
+
+    def told(self, session_id: str, event: Event) -> None: ...
+
+    def closed(self, session_id: str, reason: str) -> None:
+        self.notes.append(f"closed: {reason}")
+
+    def refused(self, reason: str) -> None:
+        self.notes.append(f"refused: {reason}")
+
+
+async def test_a_conversation_goes_on_after_a_lost_connection() -> None:
+    async with open_house(assistant=counting_assistant()) as house:
+        async with house.call() as first:
+            assert await asks(first, "One") == "Turn 1, One."
+            first.socket.transport.abort()
+        async with back(house, first) as second:
+            session, before = second.messages[0], first.messages[0]
+            assert session["resumed"] is True
+            assert (session["session_id"], session["epoch"]) == (before["session_id"], before["epoch"])
+            assert session["resume_token"] == before["resume_token"]
+            assert await asks(second, "Two") == "Turn 2, Two."
+            numbers = [message["seq"] for message in second.messages[1:]]
+            assert numbers == list(range(last_seq(first) + 1, last_seq(first) + 1 + len(numbers)))
+            assert len(house.application.registry.live) == 1
+
+
+async def test_a_reply_goes_on_where_its_listener_was() -> None:
+    """What was sent and not heard is sent again, what was heard is not, and no message comes twice."""
+    async with open_house(assistant=counting_assistant(letter_s=0.02)) as house:
+        async with house.call() as first:
+            await first.says(type="text", text="A long one")
+            await first.until("audio_started")
+            heard_ms = 500
+            while len(first.sound) < RATE:  # half a second of it
+                raw = await first.socket.recv()
+                first.sound += raw if isinstance(raw, bytes) else b""
+            await first.says(type="played", reply_id="r1", ms=300)
+            first.socket.transport.abort()
+        async with back(house, first, played={"reply_id": "r1", "ms": heard_ms}) as second:
+            assert second.messages[0]["resumed"] is True
+            started = await second.until("audio_started")
+            assert (started["reply_id"], started["from_ms"]) == ("r1", heard_ms)
+            done = await second.until("response_done")
+            assert (done["text"], done["interrupted"]) == (LONG, False)
+            heard = bytes(first.sound[: heard_ms * RATE // 1000 * 2]) + bytes(second.sound)
+            assert coded_text(heard, rate=RATE) == LONG
+            assert second.kinds().count("response_done") == 1
+
+
+async def test_what_was_told_while_away_is_told_on_return() -> None:
+    async with open_house(assistant=counting_assistant()) as house:
+        async with house.call() as first:
+            await first.says(type="text", text="One")
+            first.socket.transport.abort()
+        async with back(house, first) as second:
+            await second.until("response_done")
+            assert {"transcript", "response_started", "response_text"} <= set(second.kinds())
+            assert second.kinds().count("response_started") == 1
+
+
+async def test_a_second_connection_takes_over_from_a_stale_one() -> None:
+    """As when the first one's network is gone and nobody has noticed."""
+    async with open_house(assistant=counting_assistant()) as house, house.call() as first:
+        await asks(first, "One")
+        async with back(house, first) as second:
+            assert second.messages[0]["resumed"] is True
+            assert (await first.until_closed())[0] == 1000
+            assert await asks(second, "Two") == "Turn 2, Two."
+
+
+async def test_twice_in_a_row() -> None:
+    async with open_house(assistant=counting_assistant()) as house:
+        async with house.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        async with back(house, first) as second:
+            second.messages += first.messages[1:]
+            second.socket.transport.abort()
+        async with back(house, second) as third:
+            assert await asks(third, "Two") == "Turn 2, Two."
+
+
+async def test_wishes_are_said_anew_and_hold_from_then_on() -> None:
+    async with open_house(assistant=counting_assistant()) as house:
+        async with house.call(output_rate=RATE) as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        async with house.call(output_rate=16_000, resume=resume_of(first)) as second:
+            assert second.messages[0]["resumed"] is True
+            assert second.messages[0]["output_rate"] == 16_000
+            assert await asks(second, "Two") == "Turn 2, Two."
+            done = next(message for message in second.messages if message["type"] == "audio_done")
+            assert len(second.sound) == done["total_ms"] * 16 * 2
+
+
+async def test_who_comes_too_late_begins_anew_and_is_told_so() -> None:
+    ledger = Ledger()
+    async with open_house(assistant=counting_assistant(), limits=VoiceLimits(resume_grace_s=0.1)) as house:
+        with house.application.audience.joined(ledger):
+            async with house.call() as first:
+                await asks(first, "One")
+                first.socket.transport.abort()
+            await asyncio.wait_for(house.application.registry.emptied(), 10)
+            async with back(house, first) as second:
+                assert second.messages[0]["resumed"] is False
+                assert second.messages[0]["epoch"] > first.messages[0]["epoch"]
+                assert (await second.receives())["kind"] == "history"
+                assert await asks(second, "Two") == "Turn 1, Two."
+    assert ledger.notes[:3] == ["opened", "closed: expired", "opened"]
+
+
+async def test_another_sessions_token_opens_nothing() -> None:
+    """The answer is that of a session that never was; the operator is told the difference."""
+    ledger = Ledger()
+    async with open_house(assistant=counting_assistant()) as house:
+        with house.application.audience.joined(ledger):
+            async with house.call() as victim, house.call() as thief:
+                await asks(victim, "One")
+                stolen = resume_of(victim) | {"token": thief.messages[0]["resume_token"]}
+                nobodys = resume_of(victim) | {"session_id": "0123456789ab"}
+                answers = []
+                for resume in (stolen, nobodys):
+                    async with house.call(resume=resume) as caller:
+                        await caller.until("notice")
+                        answers.append([message["type"] for message in caller.messages])
+                        assert caller.messages[0]["resumed"] is False
+                        assert caller.messages[0]["session_id"] != victim.messages[0]["session_id"]
+                assert answers[0] == answers[1]
+                assert await asks(victim, "Two") == "Turn 2, Two."
+    assert ledger.notes.count("refused: bad_resume_token") == 1
+
+
+async def test_one_who_is_away_makes_room_and_loses_nothing() -> None:
+    async with open_house(assistant=counting_assistant(), max_sessions=1) as house:
+        async with house.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        await away(house)
+        async with house.call() as another:
+            assert await asks(another, "Hello") == "Turn 1, Hello."
+            await another.says(type="bye")
+            await another.until_closed()
+        async with back(house, first) as second:
+            assert second.messages[0]["resumed"] is True
+            assert await asks(second, "Two") == "Turn 2, Two."
+
+
+async def test_a_connection_without_a_word_in_it_is_not_waited_for() -> None:
+    async with open_house() as house:
+        async with house.call():
+            pass
+        await asyncio.wait_for(house.application.registry.emptied(), 5)
+
+
+async def test_without_grace_nothing_is_resumed() -> None:
+    async with open_house(limits=VoiceLimits(resume_grace_s=0)) as house, house.call() as caller:
+        assert caller.messages[0]["resume_token"] is None

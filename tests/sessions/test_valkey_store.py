@@ -1,0 +1,145 @@
+"""Sessions in a real Valkey: who holds which, and whose writes count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.valkey_server import ValkeyServer
+
+from antiphon.errors import StoreUnavailable
+from antiphon.sessions.keeping import Keeping
+from antiphon.sessions.snapshot import Snapshot, unpack
+from antiphon.sessions.store import Claim, HeldElsewhere, WrongToken
+from antiphon.sessions.valkey_store import ValkeyStore
+from antiphon.store.valkey import open_valkey
+
+pytestmark = pytest.mark.real_time
+
+ID = "session00001"
+TOKEN = b"hash"
+LONG_S = 30.0
+
+
+@asynccontextmanager
+async def replicas(
+    server: ValkeyServer, *, lease_s: float = 30.0, timeout_s: float = 1.0
+) -> AsyncIterator[tuple[ValkeyStore, ValkeyStore]]:
+    async with open_valkey(server.url, timeout_s=timeout_s) as one, open_valkey(server.url) as two:
+        yield (
+            ValkeyStore(one, replica="one", lease_s=lease_s, keep_s=60.0),
+            ValkeyStore(two, replica="two", lease_s=lease_s, keep_s=60.0),
+        )
+
+
+async def claimed(store: ValkeyStore) -> Claim:
+    """Once its holder lets go, or is found dead."""
+    async with asyncio.timeout(LONG_S):
+        while True:
+            try:
+                claim = await store.claim(ID, token=TOKEN)
+            except HeldElsewhere:
+                await asyncio.sleep(0.02)
+            else:
+                assert claim is not None
+                return claim
+
+
+async def test_a_session_let_go_of_is_had_at_once_and_only_with_its_token(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, two):
+        await one.create(ID, fence=1, token=TOKEN, record=b"first")
+        with pytest.raises(HeldElsewhere):
+            await two.claim(ID, token=TOKEN)
+        assert await one.renew({ID: 1}) == {ID: "wanted"}
+        assert await one.release(ID, fence=1, record=b"last") == "held"
+        with pytest.raises(WrongToken):
+            await two.claim(ID, token=b"another")
+        assert await two.claim("nosuchname00", token=TOKEN) is None
+        assert await two.claim(ID, token=TOKEN) == Claim(fence=2, record=b"last")
+        assert await two.renew({ID: 2}) == {ID: "held"}
+
+
+async def test_a_dead_holder_keeps_a_session_for_its_lease_and_no_longer(valkey: ValkeyServer) -> None:
+    async with replicas(valkey, lease_s=0.3) as (one, two):
+        await one.create(ID, fence=1, token=TOKEN, record=b"kept")
+        assert await claimed(two) == Claim(fence=2, record=b"kept")
+
+
+async def test_one_that_was_overtaken_writes_nothing_more(valkey: ValkeyServer) -> None:
+    """It slept through its lease, and wakes up."""
+    async with replicas(valkey, lease_s=0.2) as (one, two):
+        await one.create(ID, fence=1, token=TOKEN, record=b"old")
+        await claimed(two)
+        assert await one.write(ID, fence=1, record=b"older") == "lost"
+        assert await one.release(ID, fence=1, record=b"older") == "lost"
+        assert await one.renew({ID: 1}) == {ID: "lost"}
+        await one.forget(ID, fence=1)
+        assert await two.release(ID, fence=2, record=b"new") == "held"
+        assert await one.claim(ID, token=TOKEN) == Claim(fence=3, record=b"new")
+
+
+async def test_of_many_who_claim_one_gets_it(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, two):
+        for _ in range(20):
+            await one.create(ID, fence=100, token=TOKEN, record=b"r")
+            await one.release(ID, fence=100, record=b"r")
+            claims = await asyncio.gather(
+                *(store.claim(ID, token=TOKEN) for store in (one, two)), return_exceptions=True
+            )
+            assert sorted(type(claim).__name__ for claim in claims) == ["Claim", "HeldElsewhere"]
+            await one.forget(ID, fence=1_000)
+
+
+async def test_a_store_that_lost_its_last_second_follows_the_newest_holder(valkey: ValkeyServer) -> None:
+    """It came back from its file with an older fence than the holder's."""
+    async with replicas(valkey) as (one, two):
+        await one.create(ID, fence=1, token=TOKEN, record=b"old")
+        assert await two.renew({ID: 2}) == {ID: "held"}
+        assert await one.renew({ID: 1}) == {ID: "lost"}
+
+
+async def test_one_that_the_store_forgot_is_kept_again(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, _):
+        assert await one.renew({ID: 1}) == {ID: "missing"}
+        assert await one.write(ID, fence=1, record=b"r") == "missing"
+
+
+# ---- what a session writes while the store is away
+
+
+async def test_what_could_not_be_written_is_written_when_the_store_is_back(valkey: ValkeyServer) -> None:
+    async with replicas(valkey, timeout_s=0.2) as (one, two), asyncio.timeout(LONG_S):
+        keeping = Keeping(one, ID, token=TOKEN, fence=1, known=False)
+        running = asyncio.ensure_future(keeping.run())
+        await keeping.keep(Snapshot(epoch=1, seq=1))
+        valkey.pause()
+        for seq in (2, 3):  # nobody waits long
+            await asyncio.wait_for(keeping.keep(Snapshot(epoch=1, seq=seq)), 5)
+        valkey.unpause()
+        await keeping.keep(Snapshot(epoch=1, seq=4))
+        while (record := await kept(two)) is None or record.seq < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        running.cancel()
+
+
+async def kept(store: ValkeyStore) -> Snapshot | None:
+    """What is kept of the session, whoever holds it."""
+    try:
+        with store._valkey.reaching():
+            record = await store._valkey.client.hget(f"antiphon:session:{ID}", "record")
+    except StoreUnavailable:
+        return None
+    return None if record is None else unpack(record)
+
+
+async def test_one_that_was_overtaken_learns_of_it_by_its_next_write(valkey: ValkeyServer) -> None:
+    async with replicas(valkey, lease_s=0.2) as (one, two), asyncio.timeout(LONG_S):
+        keeping = Keeping(one, ID, token=TOKEN, fence=1, known=False)
+        running = asyncio.ensure_future(keeping.run())
+        await keeping.keep(Snapshot(epoch=1, seq=1))
+        await claimed(two)
+        keeping.keep_soon(lambda: Snapshot(epoch=1, seq=2))
+        await keeping.lost.wait()
+        await running
