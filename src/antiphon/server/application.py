@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
@@ -31,7 +32,14 @@ from antiphon.server.operator_page import OperatorPage
 from antiphon.server.page import Page, read_page
 from antiphon.server.ticket_desk import TicketAnswer
 from antiphon.server.voice import Call, VoiceLimits
-from antiphon.server.wire_errors import http_error, problems, refusal_closing, unreadable_request, wire_error
+from antiphon.server.wire_errors import (
+    framework_problem,
+    http_error,
+    problems,
+    refusal_closing,
+    unreadable_request,
+    wire_error,
+)
 from antiphon.sessions.address_limits import LimitPolicy
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Offer
@@ -152,6 +160,7 @@ class Application:
         self._add_observing_routes(app, page)
         app.add_exception_handler(ClientError, http_error)
         app.add_exception_handler(RequestValidationError, unreadable_request)
+        app.add_exception_handler(HTTPException, framework_problem)
         if self._door.allowed_origins:
             # Their pages ask for tickets and options from here; cookies are never theirs to use.
             app.add_middleware(
@@ -210,7 +219,7 @@ class Application:
                 methods=["GET"],
                 response_model=None,
                 dependencies=[Depends(self.operators.require)],
-                responses=problems(400, 401, 403, 429, 503),
+                responses=problems(400, 401, 403, 404, 429, 503),
             )
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, get_contextvars
 
@@ -54,8 +54,8 @@ QUIET_PATHS = frozenset({"/health", "/ready"})
 log = logger("antiphon.access")
 
 
-class BodyTooLarge(Exception):
-    """More than ``MOST_BODY`` came."""
+class BodyTooLarge(BaseException):
+    """More than ``MOST_BODY`` came. No ``Exception``: the framework would take it for a body that it cannot read."""
 
 
 class HttpEdge:
@@ -116,7 +116,8 @@ class HttpEdge:
         try:
             await self._app(scope, _bounded(receive), answer)
         except BodyTooLarge:
-            problem = PlainTextResponse(f"A request's body may have {MOST_BODY} bytes.\n", status_code=413)
+            said = {"code": "too_large", "message": f"a request's body may have {MOST_BODY} bytes"}
+            problem = JSONResponse({"error": {**said, "retry_after_ms": None}}, status_code=413)
             await problem(scope, receive, answer)
         finally:
             path = scope["path"]

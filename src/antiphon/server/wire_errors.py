@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -36,6 +37,8 @@ TAKEN_OVER = Closing(1000, "another connection goes on with this session")
 BROKEN = Closing(1011, "internal error")
 TRY_LATER = 1013
 POLICY = 1008
+HTTP_CODES = {404: "not_found", 405: "not_allowed", 413: "too_large"}
+"""Status → code, of answers that are the framework's."""
 ENDED = Closing(1000, "ended")
 TOO_FAST = Closing(POLICY, "rate_limited")
 SPENT = Closing(TRY_LATER, "budget")
@@ -74,6 +77,13 @@ async def http_error(_: Request, error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"code": told.code, "message": told.message, "retry_after_ms": told.retry_after_ms}
     return JSONResponse({"error": body}, status_code=http_status(error), headers=headers)
+
+
+async def framework_problem(_: Request, error: Exception) -> JSONResponse:
+    """What the framework itself refuses (no such path, a body that is no text), said as we say it."""
+    assert isinstance(error, HTTPException)
+    body = Problem(code=HTTP_CODES.get(error.status_code, ClientError.code), message=str(error.detail))
+    return JSONResponse({"error": body.model_dump()}, status_code=error.status_code, headers=error.headers)
 
 
 class Problem(BaseModel):
