@@ -104,7 +104,7 @@ async def server(**settings: str) -> AsyncIterator[Watched]:
             sys.executable, "-c", SERVE, str(listening.fileno()),
             stdout=subprocess.PIPE,
             pass_fds=[listening.fileno()],
-            env=clean | scripted | settings,
+            env=clean | scripted | {"ANTIPHON_MAX_LOOP_LAG_MS": "0"} | settings,
         )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
