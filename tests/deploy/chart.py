@@ -104,7 +104,9 @@ def promises_broken(documents: list[dict[str, Any]]) -> list[str]:
     pod = deployment["spec"]["template"]["spec"]
     [container] = pod["containers"]
     security = container["securityContext"]
-    drain = next(float(each["value"]) for each in container["env"] if each["name"] == "ANTIPHON_DRAIN_GRACE_S")
+    drain = next(
+        float(each["value"]) for each in container["env"] if each["name"] == "ANTIPHON_DRAIN_GRACE_S"
+    )
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     selectors = [
         document["spec"].get("selector") for document in documents if document["kind"] == "Service"

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -71,17 +71,16 @@ def log_has(name: str, words: str, *, within_s: float = 30.0) -> str:
         ["docker", "logs", "--follow", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert follow.stdout is not None
-    deadline = time.monotonic() + within_s
-    os.set_blocking(follow.stdout.fileno(), True)
+    overdue = threading.Timer(within_s, follow.terminate)
+    overdue.start()
     seen: list[str] = []
     try:
         for line in follow.stdout:
             seen.append(line)
             if words in line:
                 return line.strip()
-            if time.monotonic() > deadline:
-                break
     finally:
+        overdue.cancel()
         follow.terminate()
         follow.wait()
     raise AssertionError(f"{words!r} was not logged within {within_s:g} s:\n{''.join(seen[-30:])}")
@@ -107,10 +106,18 @@ class Stack:
     def url(self) -> str:
         return f"https://localhost:{self.https_port}"
 
-    def compose(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def compose(
+        self, *arguments: str, check: bool = True, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
         """``docker compose`` in the folder."""
         return run(
-            "docker", "compose", *arguments, check=check, timeout=timeout, cwd=self.folder, env=self._environ()
+            "docker",
+            "compose",
+            *arguments,
+            check=check,
+            timeout=timeout,
+            cwd=self.folder,
+            env=self._environ(),
         )
 
     def script(self, name: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -137,7 +144,11 @@ class Stack:
         return report
 
     def _environ(self) -> dict[str, str]:
-        mine = {name: value for name, value in os.environ.items() if not name.startswith(("ANTIPHON_", "COMPOSE_"))}
+        mine = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ANTIPHON_", "COMPOSE_"))
+        }
         return {**mine, "COMPOSE_PROJECT_NAME": self.project}
 
 

@@ -50,7 +50,9 @@ def test_it_serves_as_an_ordinary_user_without_capabilities_on_a_read_only_root(
         assert "Read-only file system" in inside(name, "touch", "/opt/antiphon/x", check=False)
         assert "Read-only file system" in inside(name, "touch", "/x", check=False, user="0")
         assert inside(name, "touch", "/data/x") == ""
-        assert inside(name, "/opt/antiphon/bin/python", "-I", "-S", "/opt/antiphon/share/healthcheck.py") == ""
+        assert (
+            inside(name, "/opt/antiphon/bin/python", "-I", "-S", "/opt/antiphon/share/healthcheck.py") == ""
+        )
 
 
 def test_it_leaves_in_order_when_told_to() -> None:

@@ -89,6 +89,15 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=MOST_UNSENT)
+        application = self.app
+
+        async def answered(scope: Any, receive: Any, send: Any) -> None:
+            await application(scope, receive, send)
+            # A handshake refused with a status is answered too. uvicorn (0.54) takes it for unfinished, and logs an
+            # error for every stranger.
+            self.handshake_complete = self.handshake_complete or self.close_sent
+
+        self.app = answered
 
     async def run_asgi(self) -> None:
         self.scope["antiphon.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]

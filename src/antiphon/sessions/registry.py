@@ -131,6 +131,16 @@ class Registry:
         """Conversations at once: as set, or as measured at start."""
         return self.readiness.capacity or self._limit
 
+    @property
+    def full(self) -> bool:
+        """Whether one more caller would be too many."""
+        return self._here >= self.limit
+
+    @property
+    def _here(self) -> int:
+        # Whoever is away may be put aside for someone who is here, and may be who is here.
+        return sum(not session.away for session in self._live.values())
+
     # ---- coming and going ---------------------------------------------------------------------------------
 
     @contextmanager
@@ -161,8 +171,7 @@ class Registry:
 
     def _enter(self, caller: Caller) -> Session:
         refused = refusal(
-            # Whoever is away may be put aside for someone who is here, and may be who is here.
-            live=sum(not session.away for session in self._live.values()),
+            live=self._here,
             limit=self.limit,
             ready=self.readiness.assistant is not None,
             draining=self.draining.is_set(),
