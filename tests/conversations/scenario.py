@@ -18,6 +18,7 @@ from antiphon.conversation.allowance import Allowance
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.conversation import Conversation
 from antiphon.conversation.memory import Memory
+from antiphon.providers.base import Recognizer, Synthesizer
 from antiphon.providers.scripted import (
     Reply,
     ScriptedLanguageModel,
@@ -191,9 +192,9 @@ async def talk(
     otherwise: Reply = "I see.",
     policy: TurnPolicy | None = None,
     config: ConversationConfig | None = None,
-    recognizer: ScriptedRecognizer | None = None,
+    recognizer: Recognizer | None = None,
     language_model: ScriptedLanguageModel | None = None,
-    synthesizer: ScriptedSynthesizer | None = None,
+    synthesizer: Synthesizer | None = None,
     turn_model: ScriptedTurnModel | None = None,
     allowance: Allowance | None = None,
     observe: Callable[[events.Event], None] | None = None,

@@ -58,4 +58,4 @@ class ConversationConfig:
         """The policy as this session's mode and recogniser (``streaming`` or batch) want it."""
         policy = replace(self.policy, push_to_talk=self.mode == "push_to_talk")
         # A streaming recogniser's interim words are there anyway: looking at them often costs nothing.
-        return replace(policy, interim_every_s=INTERIM_S) if streaming else policy
+        return replace(policy, interim_every_s=INTERIM_S, interim_late=True) if streaming else policy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from antiphon.conversation.calls import Asking, CallLog
@@ -18,6 +19,9 @@ FINAL_TIMEOUT_S = 10.0
 
 RETRY_AFTER_S = 0.2
 """One retry of a failure that may pass, this long after it."""
+
+SILENCE_S = 3.0
+"""A stream whose speaker has been silent for so long is finished: no pause in a turn is as long."""
 
 FEED_S = 0.02
 """How often a streaming recogniser is given what arrived."""
@@ -125,6 +129,8 @@ class StreamHearing:
         self._watch: Callable[[], None] | None = None
         """Called when the words believed so far change."""
         self._final: asyncio.Future[Transcript] | None = None
+        self._lost: tuple[float, ProviderError] | None = None
+        """The stream that ended without its words: where it began, and why."""
         self._next: float | None = None
         """Speech that began while the stream before it was being finished."""
 
@@ -137,7 +143,11 @@ class StreamHearing:
             self._asked.clear()
             self._final = asyncio.get_running_loop().create_future()
             self._begin.set()
-        elif self._finish_at is not None:
+        else:
+            if self._finish_at is None:
+                # Nobody asked for the words of the speech before this one: they may be of another turn.
+                self._finish_at = max(self._since, since - PREROLL_S)
+                self._asked.set()
             self._next = since
 
     async def transcribe(self, request: Transcribe, so_far: SoFar) -> Heard:
@@ -145,6 +155,8 @@ class StreamHearing:
         ``so_far`` is told what is believed meanwhile."""
         loop = asyncio.get_running_loop()
         started = loop.time()
+        if not request.interim:
+            await self._stream_before()
         if self._asking is not None:
             self._asking.turn_id = request.turn
         self._segments = [segment for segment in self._segments if segment[0] >= request.start - PREROLL_S]
@@ -161,13 +173,25 @@ class StreamHearing:
             self._watch()
             try:
                 final = await asyncio.shield(self._final)
+            except ProviderError:
+                self._lost = None
+                raise
             finally:
                 self._watch = None
             if self._segments and self._segments[-1][0] == since:
                 words = [text for _, text, _ in self._segments if text]
             language = final.language or language
+        elif self._lost is not None and self._lost[0] >= request.start - PREROLL_S:
+            (_, error), self._lost = self._lost, None
+            raise error
         text = " ".join(word for word in words if word).strip()
         return Heard(request=request, text=text, language=language, started=started, ended=loop.time())
+
+    async def _stream_before(self) -> None:
+        """Until the stream that hears the newest speech is open."""
+        while self._next is not None and self._final is not None:
+            with suppress(ProviderError):
+                await asyncio.shield(self._final)
 
     async def run(self) -> None:
         """Feed one stream after the other until cancelled."""
@@ -177,17 +201,29 @@ class StreamHearing:
             final = self._final
             assert final is not None
             try:
-                transcript = await self._one_stream()
+                transcript = await self._all_words()
                 self._segments.append((self._since, transcript.text, transcript.language))
                 self._final = None
                 final.set_result(transcript)
             except ProviderError as error:
                 self._final = None
+                self._lost = self._since, error
                 final.set_exception(error)
                 final.exception()  # it may be that nobody waits for it: then it is not news
             if self._next is not None:
                 since, self._next = self._next, None
                 self.speech_started(since)
+
+    async def _all_words(self) -> Transcript:
+        """The words of a stream; after a failure that may pass, of a second one, which hears all of it again."""
+        try:
+            return await self._one_stream()
+        except ProviderError as error:
+            if not error.retryable or self._recognizer.info.resilient:
+                raise
+            self._interim = ""
+            await asyncio.sleep(RETRY_AFTER_S)
+            return await self._one_stream()
 
     async def _one_stream(self) -> Transcript:
         info = self._recognizer.info
@@ -206,9 +242,15 @@ class StreamHearing:
             return final
 
     async def _send(self, stream: RecognizerStream, asking: Asking) -> None:
-        """Send what arrives until the finish is asked for and all up to it is sent."""
+        """Send what arrives until the finish is asked for and all up to it is sent. Speech whose words nobody asks for
+        (a sign of listening over a reply) is finished when it is past: silence is billed too."""
         sent = self._since
+        voiced: float | None = None
         while True:
+            if self._ear.speaking:
+                voiced = self._ear.position
+            elif voiced is not None and self._finish_at is None and self._ear.position - voiced > SILENCE_S:
+                self._finish_at = self._ear.position
             finish = self._finish_at
             upto = self._ear.position if finish is None else min(finish, self._ear.position)
             if upto > sent:

@@ -85,7 +85,9 @@ class Facts:
             context.failed = True
             return True
         turn.interim_text, turn.text = turn.text, join_words(turn.settled, event.text)
-        turn.text_upto, turn.provisional = request.end, False
+        if not (request.interim and self.policy.interim_late):
+            turn.text_upto = request.end
+        turn.provisional = False
         turn.language = event.language or turn.language
         words = len(turn.text.split())
         self._note(
@@ -140,7 +142,12 @@ class Facts:
     def _must_ask(self) -> bool:
         turn, request = self.turn, self.context.request
         assert turn.speech_end is not None
-        known = request is not None and request.end >= turn.speech_end + COVERS_S and not self.context.failed
+        known = (
+            request is not None
+            and request.end >= turn.speech_end + COVERS_S
+            and not self.context.failed
+            and not (request.interim and self.policy.interim_late)
+        )
         return not turn.has_words and not known
 
     @property

@@ -27,6 +27,9 @@ class TurnPolicy:
     """Whether speech over a reply can stop it."""
     push_to_talk: bool = False
     """The client says when a turn begins and ends; pauses end nothing."""
+    interim_late: bool = False
+    """Whether interim words may lack the last that was said: a streaming recogniser tells what it believes so far, a
+    batch one hears all it is given. Late words are shown, and never end a turn."""
     interim_every_s: float = 0.8
     """How often the words are recognised again while the user speaks; 0 never (batch recognisers that cost money)."""
     speculate_above: float = 0.2
