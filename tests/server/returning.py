@@ -34,7 +34,7 @@ def counting_assistant(*, letter_s: float = 0.005, tokens_per_s: float = 10_000)
 
 
 def last_seq(caller: Caller) -> int:
-    return max(message["seq"] for message in caller.messages)
+    return max(int(message["seq"]) for message in caller.messages)
 
 
 def resume_of(caller: Caller, **more: Any) -> dict[str, Any]:

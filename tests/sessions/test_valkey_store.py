@@ -131,7 +131,7 @@ async def kept(store: ValkeyStore) -> Snapshot | None:
             record = await store._valkey.client.hget(f"antiphon:session:{ID}", "record")
     except StoreUnavailable:
         return None
-    return None if record is None else unpack(record)
+    return unpack(record) if isinstance(record, bytes) else None
 
 
 async def test_one_that_was_overtaken_learns_of_it_by_its_next_write(valkey: ValkeyServer) -> None:
