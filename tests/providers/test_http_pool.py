@@ -200,3 +200,13 @@ async def body_that_fails() -> None:
 async def test_an_error_of_the_body_comes_out_as_it_is() -> None:
     with pytest.raises(KeyError):
         await body_that_fails()
+
+
+async def test_adapters_of_one_vendor_that_are_warmed_at_once_share_it_and_end_with_the_pool() -> None:
+    async with open_vendor_servers(VendorWorld()) as servers:
+        before = len(asyncio.all_tasks())
+        async with asyncio.timeout(10), HttpPool() as pool:
+            vendors = [pool.vendor(NAMES, base_url=servers.url + "/v1") for _ in range(3)]
+            await asyncio.gather(*(vendor.warm() for vendor in vendors))
+            assert pool.opened == SPARE
+        assert len(asyncio.all_tasks()) <= before + SPARE  # the server's own, one a connection

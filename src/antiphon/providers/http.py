@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class HttpPool:
         self._warmths: dict[str, Warmth] = {}
         self._tasks = asyncio.TaskGroup()
         self._keeping: dict[str, asyncio.Task[None]] = {}
+        self._warming: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def opened(self) -> int:
@@ -104,9 +106,11 @@ class HttpPool:
         """Open the connections a turn needs, and keep them from now on. Raises ProviderError when the vendor cannot be
         reached; a vendor that could is not asked again."""
         warmth = self._warmths[vendor.address]
-        if vendor.address not in self._keeping:
-            await warmth.warm()
-            self._keeping[vendor.address] = self._tasks.create_task(warmth.keep())
+        # A recogniser, a language model and a voice of one vendor are warmed at once: the first does it for all.
+        async with self._warming[vendor.address]:
+            if vendor.address not in self._keeping:
+                await warmth.warm()
+                self._keeping[vendor.address] = self._tasks.create_task(warmth.keep())
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()

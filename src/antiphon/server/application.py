@@ -257,6 +257,11 @@ class Application:
             "ready": readiness.ready,
             "draining": readiness.draining,
             "models": [asdict(model) for model in readiness.models],
+            "degraded": [
+                {"kind": state.kind, "provider": state.provider, "breaker": state.breaker}
+                for state in (readiness.assistant.health() if readiness.assistant is not None else ())
+                if state.breaker != "closed"
+            ],
             "error": None if failure is None else {"code": failure.code, "message": failure.message},
             "sessions": len(self.registry.live),
             "max_sessions": self.registry.limit,
