@@ -1,0 +1,123 @@
+"""From a provider's name to its adapter, and what is said when that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks.vendor_servers import VendorWorld, open_vendor_servers
+
+from antiphon.app.vendors import open_vendors
+from antiphon.errors import ProviderRejected, ProviderUnavailable, SettingsError
+from antiphon.providers.base import LanguageOptions, Message
+from antiphon.providers.http import HttpPool, Patience
+from antiphon.settings import Settings, load_settings
+from antiphon.settings.providers import parse_chain
+
+KEY = "sk-test-0123456789"
+
+
+def settings(**environ: str) -> Settings:
+    return load_settings(environ, folder=Path("/nonexistent")).settings
+
+
+async def refusal(kind: str, name: str, **environ: str) -> str:
+    """Why a choice cannot be."""
+    async with open_vendors(settings(**environ)) as vendors:
+        build = {"asr": vendors.recognizer, "llm": vendors.language_model, "tts": vendors.synthesizer}[kind]
+        with pytest.raises(SettingsError) as caught:
+            await build(parse_chain(name)[0])
+        return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "says"),
+    [
+        (
+            "llm",
+            "openai:gpt-4o-mini",
+            "ANTIPHON_LLM=openai:gpt-4o-mini needs a key: set ANTIPHON_OPENAI_API_KEY",
+        ),
+        ("asr", "openai", "OPENAI_API_KEY"),
+        ("tts", "groq:orpheus", "GROQ_API_KEY"),
+        ("llm", "ollama", "write ANTIPHON_LLM=ollama:MODEL"),
+        ("asr", "ollama:whisper", "ollama is used for llm only"),
+        ("llm", "speaches:x", "speaches is used for asr, tts only"),
+        ("llm", "elevenlabs", "elevenlabs does not write replies"),
+        ("asr", "anthropic", "anthropic does not recognise speech"),
+    ],
+)
+async def test_what_cannot_be_is_said_before_anybody_calls(kind: str, name: str, says: str) -> None:
+    assert says in await refusal(kind, name)
+
+
+async def test_without_a_model_the_usual_one_is_asked() -> None:
+    async with open_vendors(settings(OPENAI_API_KEY=KEY, GROQ_API_KEY=KEY)) as vendors:
+        (choice,) = parse_chain("openai")
+        assert (await vendors.recognizer(choice)).info.name == "openai:gpt-4o-mini-transcribe"
+        assert (await vendors.language_model(choice)).info.name == "openai:gpt-4o-mini"
+        assert (await vendors.synthesizer(choice)).info.name == "openai:gpt-4o-mini-tts"
+        assert (await vendors.recognizer(parse_chain("groq")[0])).info.name == "groq:whisper-large-v3-turbo"
+        assert vendors.pool.opened == 0
+
+
+async def test_patience_is_per_provider() -> None:
+    async with open_vendors(settings(ANTIPHON_PROVIDER_TIMEOUTS="openai=1/2/3, ollama=4/5/6")) as vendors:
+        assert vendors.patience("openai") == Patience(connect_s=1.0, first_byte_s=2.0, gap_s=3.0)
+        assert vendors.patience("ollama").first_byte_s == 5.0
+        assert vendors.patience("groq") == Patience()
+
+
+async def asked(name: str, pool: HttpPool, **environ: str) -> None:
+    async with open_vendors(settings(**environ), pool) as vendors:
+        model = await vendors.language_model(parse_chain(name)[0])
+        async with model.reply([Message(role="user", content="Hi")], LanguageOptions()) as deltas:
+            assert [delta async for delta in deltas]
+
+
+@pytest.mark.real_time
+async def test_a_key_goes_only_where_it_belongs() -> None:
+    async with open_vendor_servers(VendorWorld()) as servers, HttpPool() as pool:
+        url, heard = servers.url, servers.world
+        await asked("openai:m", pool, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url)
+        assert heard.last("llm").headers["authorization"] == f"Bearer {KEY}"
+        await asked("openai:m", pool, OPENAI_API_KEY=KEY, ANTIPHON_LLM_BASE_URL=url)
+        assert "authorization" not in heard.last("llm").headers
+        await asked("ollama:m", pool, OPENAI_API_KEY=KEY, ANTIPHON_OLLAMA_BASE_URL=url)
+        assert "authorization" not in heard.last("llm").headers
+        await asked(
+            "openai:m", pool, OPENAI_API_KEY="sk-x", ANTIPHON_LLM_BASE_URL=url, ANTIPHON_LLM_API_KEY=KEY
+        )
+        assert heard.last("llm").headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.real_time
+async def test_addresses_that_lead_nowhere_are_named_with_their_setting() -> None:
+    async with open_vendor_servers(VendorWorld()) as servers, HttpPool() as pool:
+        with pytest.raises(ProviderRejected) as wrong_path:
+            await asked("ollama:m", pool, ANTIPHON_OLLAMA_BASE_URL=f"{servers.url}/api")
+        assert wrong_path.value.cause == "not_an_api"
+        assert "ANTIPHON_OLLAMA_BASE_URL" in wrong_path.value.message
+        servers.world.fault_next("llm", "html")
+        with pytest.raises(ProviderRejected) as page:
+            await asked("openai:m", pool, ANTIPHON_LLM_BASE_URL=servers.url)
+        assert "answers with a web page (200)" in page.value.message
+        assert "ANTIPHON_LLM_BASE_URL" in page.value.message
+        unused = f"http://127.0.0.1:{servers.port}"
+    async with HttpPool() as pool:
+        with pytest.raises(ProviderUnavailable) as gone:
+            await asked("vllm:m", pool, ANTIPHON_VLLM_BASE_URL=unused)
+        assert gone.value.cause == "unreachable"
+        assert "ANTIPHON_VLLM_BASE_URL" in gone.value.message
+
+
+@pytest.mark.real_time
+async def test_warming_tells_who_is_away_and_warms_the_others() -> None:
+    async with open_vendor_servers(VendorWorld()) as servers:
+        chosen = settings(ANTIPHON_OLLAMA_BASE_URL=servers.url, ANTIPHON_VLLM_BASE_URL="http://127.0.0.1:9")
+        async with open_vendors(chosen) as vendors:
+            await vendors.language_model(parse_chain("vllm:m")[0])
+            await vendors.language_model(parse_chain("ollama:m")[0])
+            (problem,) = await vendors.warm()
+            assert (problem.provider, problem.cause) == ("vllm:m", "unreachable")
+            assert vendors.pool.opened_to(f"127.0.0.1:{servers.port}") > 0
