@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
 from tests.server.house import open_house, scripted_assistant, with_defaults
 
+from antiphon.providers.health import ProviderState
 from antiphon.server.page import CONTENT_TYPES, read_page
 from antiphon.sessions.readiness import Readiness
 
@@ -76,6 +78,17 @@ async def test_health_and_readiness() -> None:
         assert ready.json() == {
             "ready": True, "draining": False, "models": [], "degraded": [], "error": None, "sessions": 0, "max_sessions": 10,
         }  # fmt: skip
+
+
+async def test_providers_that_rest_are_told_of_without_what_they_said() -> None:
+    states = (
+        ProviderState(kind="llm", provider="openai:gpt-4o-mini", position=0, breaker="open", last_error="401"),
+        ProviderState(kind="llm", provider="local:smollm2-135m", position=1),
+    )
+    async with open_house(assistant=replace(scripted_assistant(), health=lambda: states)) as house:
+        ready = (await house.get("/ready")).json()
+        assert ready["ready"]
+        assert ready["degraded"] == [{"kind": "llm", "provider": "openai:gpt-4o-mini", "breaker": "open"}]
 
 
 async def test_the_options_tell_what_can_be_chosen() -> None:
