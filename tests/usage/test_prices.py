@@ -99,6 +99,21 @@ def test_the_operators_rows_win(tmp_path: Path) -> None:
     assert cost(prices, call("mine:anything", "tts", characters=7)) == 1_000
 
 
+def test_an_own_price_ends_a_shipped_row_that_says_free(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(
+        '[[price]]\nprovider="vllm"\nmodel="*"\nunit="compute_hour"\nprice=1.80\n'
+        '[[price]]\nprovider="ollama"\nmodel="big*"\nunit="million_input_tokens"\nprice=1\n'
+        '[[price]]\nprovider="ollama"\nmodel="big*"\nunit="million_output_tokens"\nprice=1\n'
+        '[[price]]\nprovider="openai"\nmodel="gpt-4o"\nunit="request"\nprice=0.01\n'
+    )
+    prices = open_prices(own)
+    assert cost(prices, call("vllm:qwen", output_tokens=9, total_ms=1_000.0)) == 500
+    assert cost(prices, call("ollama:big-70b", input_tokens=500, output_tokens=500)) == 1_000
+    assert cost(prices, call("ollama:small", input_tokens=500, output_tokens=500)) == 0
+    assert cost(prices, call("openai:gpt-4o", input_tokens=10**6)) == 10_000
+
+
 def test_embedded_models_cost_what_the_operator_says() -> None:
     prices = open_prices(compute_hour_usd=0.36)
     assert cost(prices, call("local:smollm2-135m", output_tokens=50, total_ms=1_500.0)) == 150

@@ -303,7 +303,8 @@ class Bookkeeper:
     async def _prune(self) -> None:
         if self._retention_days:
             before = self.calendar.today() - timedelta(days=self._retention_days)
-            log.info("ledger pruned", before=str(before), entries=await self.books.prune(before))
+            if entries := await self.books.prune(before):
+                log.info("ledger pruned", before=str(before), entries=entries)
 
     # ---- what it looks like -------------------------------------------------------------------------------
 

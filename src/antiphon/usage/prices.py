@@ -34,7 +34,7 @@ TARIFFS_KEPT = 256
 """Models whose rows were looked up; far more than a server uses, and names come from vendors."""
 
 ALONE: frozenset[Meter] = frozenset({"requests", "compute", "free"})
-"""Meters that price a call of any kind by themselves."""
+"""Meters that price a call of any kind by themselves: an operator's row with one ends the shipped rows of its model."""
 
 WHOLE: Mapping[Kind, Sequence[frozenset[Meter]]] = {
     "asr": (frozenset({"audio"}),),
@@ -134,15 +134,21 @@ class PriceBook:
         return found
 
     def _look_up(self, provider: str, model: str, transport: str, day: date) -> Tariff:
-        tariff: dict[Meter, PriceRow] = {}
-        for rows in (self.own, self.shipped):
+        def nearest(rows: Iterable[PriceRow]) -> dict[Meter, PriceRow]:
+            found: dict[Meter, PriceRow] = {}
             fitting = [row for row in rows if _fits(row, provider, model, transport)]
             for row in sorted(fitting, key=lambda row: _rank(row, model, day), reverse=True):
-                if "free" not in tariff:
-                    tariff.setdefault(row.meter, row)
-            if "free" in tariff:
-                break  # the operator says so
-        return Tariff(tariff)
+                if "free" not in found:
+                    found.setdefault(row.meter, row)
+            return found
+
+        own = nearest(self.own)
+        if any(meter in ALONE for meter in own):
+            return Tariff(own)
+        shipped = nearest(self.shipped)
+        if own:  # a price of the operator's ends a shipped row that says the model is free
+            shipped = {meter: row for meter, row in shipped.items() if meter not in ALONE}
+        return Tariff(shipped | own)
 
 
 def _names(call: ProviderCall) -> list[tuple[str, str]]:

@@ -1,0 +1,113 @@
+"""Costs as the settings want them: put together, and applied to an assistant."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from antiphon.app.assistant import open_assistant
+from antiphon.app.usage import cheaper_settings, check_costs, dear_parts, mixed, open_costs
+from antiphon.conversation.events import ProviderCall
+from antiphon.errors import SettingsError
+from antiphon.providers.base import Usage
+from antiphon.sessions.readiness import ModelProgress
+from antiphon.settings import Settings, load_settings
+
+
+def settings(data: Path, **values: Any) -> Settings:
+    """All scripted, but for what is given."""
+    scripted = dict.fromkeys(("asr", "llm", "tts"), "scripted") | {"data": str(data)}
+    return load_settings({}, folder=Path("/nonexistent"), overrides=scripted | values).settings
+
+
+def ignore(_: ModelProgress) -> None:
+    pass
+
+
+PRICED = '[[price]]\nprovider = "scripted"\nmodel = "*"\nunit = "request"\nprice = 0.5\n'
+
+
+async def test_an_assistant_is_paid_for(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(PRICED)
+    wishes = settings(tmp_path, prices=str(own), budget_day_usd=1.0, budget_past="stop")
+    call = ProviderCall(kind="llm", provider="scripted:language-model", usage=Usage(output_tokens=3))
+    async with open_costs(wishes) as costs, open_assistant(wishes, ignore) as loaded:
+        assistant = costs.applied(loaded)
+        assert assistant.price(call) == 500_000
+        assert assistant.allowance is costs.allowance
+        assert costs.reservation() == 3_000_000  # three requests, twice
+        assert assistant.unaffordable("") is None
+        costs.keeper.told("s1", call)
+        costs.keeper.told("s1", call)
+        assert assistant.unaffordable("") is not None
+        assert (costs.totals().spent, costs.totals().limit) == (1_000_000, 1_000_000)
+    async with open_costs(wishes) as again:
+        assert again.totals().spent == 1_000_000
+
+
+async def test_the_server_told_to_stop_writes_what_was_spent(tmp_path: Path) -> None:
+    wishes = settings(tmp_path)
+    opened = asyncio.Event()
+
+    async def serve() -> None:
+        async with open_costs(wishes) as costs:
+            call = ProviderCall(kind="tts", provider="openai:tts-1", usage=Usage(characters=100))
+            costs.keeper.told("s1", call)
+            opened.set()
+            await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(serve())
+        await opened.wait()
+        serving.cancel()
+    async with open_costs(wishes) as costs:
+        assert costs.totals().spent == 1_500
+
+
+async def test_the_cheaper_ones_are_those_that_the_settings_name(tmp_path: Path) -> None:
+    wishes = settings(
+        tmp_path,
+        llm="openai:gpt-4o",
+        openai_api_key="k",
+        budget_llm="scripted",
+        budget_day_usd=1.0,
+    )
+    assert dear_parts(wishes) == {"llm"}
+    cheap = cheaper_settings(wishes, dear_parts(wishes))
+    assert {str(cheap.asr[0]), str(cheap.llm[0]), str(cheap.tts[0]), cheap.ear} == {"scripted"}
+    own = settings(tmp_path, scripted_asr_ms="1")
+    async with open_assistant(own, ignore) as loaded, open_assistant(cheap, ignore) as other:
+        both = mixed(loaded.providers, other.providers, frozenset({"llm"}))
+        assert both.language_model is other.providers.language_model
+        assert both.recognizer is loaded.providers.recognizer
+
+
+async def test_who_is_cheap_already_goes_on(tmp_path: Path) -> None:
+    wishes = settings(tmp_path, budget_day_usd=1.0)
+    async with open_costs(wishes) as costs, open_assistant(wishes, ignore) as assistant:
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(costs.keep_cheaper(assistant))
+            await asyncio.sleep(1)
+            assert costs.cheaper is assistant.providers
+            keeping.cancel()
+
+
+async def test_without_a_budget_nothing_cheaper_is_loaded(tmp_path: Path) -> None:
+    wishes = settings(tmp_path, budget_llm="local:no-such-model")
+    async with open_costs(wishes) as costs, open_assistant(wishes, ignore) as assistant:
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(costs.keep_cheaper(assistant))
+            await asyncio.sleep(1)
+            assert costs.cheaper is None
+            keeping.cancel()
+
+
+async def test_a_model_without_a_price_can_keep_the_server_from_starting(tmp_path: Path) -> None:
+    wishes = settings(tmp_path, unpriced="refuse")
+    check_costs(wishes)
+    with pytest.raises(SettingsError, match="openai:gpt-9 has no price"):
+        check_costs(settings(tmp_path, unpriced="refuse", llm="openai:gpt-9", openai_api_key="k"))
