@@ -76,7 +76,8 @@ async def test_health_and_readiness() -> None:
         ready = await house.get("/ready")
         assert (ready.status_code, ready.headers["cache-control"]) == (200, "no-store")
         assert ready.json() == {
-            "ready": True, "draining": False, "models": [], "degraded": [], "error": None, "sessions": 0, "max_sessions": 10,
+            "ready": True, "draining": False, "models": [], "degraded": [], "error": None,
+            "sessions": 0, "max_sessions": 10,
         }  # fmt: skip
 
 

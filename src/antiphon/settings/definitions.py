@@ -479,7 +479,7 @@ class Settings(BaseModel):
 
     # ---- resilience: providers that fail, stall or come back
     stall_asr_ms: int = setting(
-        1500,
+        1300,
         "A recogniser that has not answered so long after the end of the speech is taken to have stalled, and the "
         "next in the chain is asked. One that is usually quicker is given less, a lone one more.",
         unit="ms",
@@ -488,10 +488,10 @@ class Settings(BaseModel):
         group="Resilience",
     )
     stall_llm_ms: int = setting(
-        1500, "The same for a language model's first word.", unit="ms", ge=200, le=11_000, group="Resilience"
+        1300, "The same for a language model's first word.", unit="ms", ge=200, le=11_000, group="Resilience"
     )
     stall_tts_ms: int = setting(
-        1200, "The same for a voice's first sound.", unit="ms", ge=200, le=7_000, group="Resilience"
+        1100, "The same for a voice's first sound.", unit="ms", ge=200, le=7_000, group="Resilience"
     )
     stall_gap_ms: int = setting(
         1500,
