@@ -226,7 +226,7 @@ async def _free_after(books: Books) -> float:
 
 def kill_part(seconds: float) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
-        found = {"file": kill_one(Path(folder), "", seconds)}
+        found: dict[str, object] = {"file": kill_one(Path(folder), "", seconds)}
     with tempfile.TemporaryDirectory() as folder, running_valkey(Path(folder) / "valkey") as valkey:
         found["valkey"] = kill_one(Path(folder), valkey.url, seconds)
     return found

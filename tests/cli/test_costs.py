@@ -40,9 +40,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(*words: str, data: Path | None = None, **environ: str) -> Result:
-    if data is not None:
-        environ["ANTIPHON_DATA"] = str(data)
-    return CliRunner(env=environ).invoke(main, list(words), catch_exceptions=False)
+    where = {} if data is None else {"ANTIPHON_DATA": str(data)}
+    return CliRunner(env=environ | where).invoke(main, list(words), catch_exceptions=False)
 
 
 def test_totals(data: Path) -> None:
@@ -115,6 +114,6 @@ def test_a_price_file_with_a_mistake_stops_the_start_and_says_where(tmp_path: Pa
     ],
 )
 def test_settings_about_money_are_checked_at_the_start(environ: dict[str, str], says: str) -> None:
-    failed = run("serve", **environ)
+    failed = CliRunner(env=environ).invoke(main, ["serve"], catch_exceptions=False)
     assert failed.exit_code == 1
     assert says in failed.stderr

@@ -72,7 +72,8 @@ async def test_words_are_shown_while_they_are_said_and_every_turn_uses_the_same_
             assert conversation.heard() == "Paris. Madrid."
             shown = [event.text for event in conversation.all(events.TranscriptChanged) if not event.final]
             assert len([text for text in shown if "what is the capital of France".startswith(text)]) >= 3
-            calls = [call for call in conversation.all(events.ProviderCall) if call.kind == "asr"]
+            done = conversation.all(events.ReplyDone)
+            calls = [call for reply in done for call in reply.calls if call.kind == "asr"]
             assert {call.transport for call in calls} == {"stream"}
             assert sum(call.usage.audio_s for call in calls) == pytest.approx(vendor.heard_s, abs=0.1)
         assert vendor.accepted == 1
@@ -103,6 +104,7 @@ async def test_words_that_cannot_be_had_are_told_of() -> None:
 
 async def test_a_reply_cut_short_is_remembered_to_the_word() -> None:
     async with flash() as (voice, vendor), talk({"story": STORY}, synthesizer=voice) as conversation:
+        vendor.world.real_time_factor = 0.8
         conversation.user.says("tell me a story", from_=0.3, to=1.2)
         await until(conversation, lambda: len(conversation.heard().split()) >= 9)
         at = conversation.now

@@ -205,6 +205,15 @@ async def test_a_request_that_is_refused_for_itself_is_not_sent_a_third_time() -
         assert "temperature" in servers.world.last("llm").body, "it was not the fields"
 
 
+async def test_a_server_that_loads_models_is_asked_before_the_first_turn() -> None:
+    async with opened() as (servers, pool):
+        await OpenAILanguageModel(pool, at(servers), "gpt-4o-mini").warm()
+        assert not servers.world.asked, "who bills is not asked for nothing"
+        await OpenAILanguageModel(pool, at(servers, loads_models=True), "llama3.2").warm()
+        (asked,) = servers.world.asked
+        assert asked.body["max_tokens"] == 1
+
+
 # ---- speech ---------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.conversations.scenario import talk
@@ -21,7 +22,7 @@ from antiphon.usage.budgets import Limits
 from antiphon.usage.sqlite_books import SqliteBooks
 
 
-def observer(till: Till) -> object:
+def observer(till: Till) -> Callable[[events.Event], None]:
     def observe(event: events.Event) -> None:
         till.keeper.told("s1", event)
         till.allowance.told("s1", event)
@@ -35,7 +36,7 @@ async def test_what_a_reply_says_it_cost_is_what_the_ledger_has(tmp_path: Path) 
         till.opens("s1", "ann")
         async with talk(
             {"France": "It is Paris."}, allowance=till.allowance, observe=observer(till)
-        ) as conversation:  # type: ignore[arg-type]
+        ) as conversation:
             conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
             await conversation.until(8.0)
             (done,) = conversation.all(events.ReplyDone)
@@ -55,7 +56,7 @@ async def test_when_the_money_runs_out_the_conversation_ends_politely(tmp_path: 
         till.opens("s1")
         async with talk(
             {"France": "It is Paris."}, allowance=till.allowance, observe=observer(till)
-        ) as conversation:  # type: ignore[arg-type]
+        ) as conversation:
             conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
             conversation.user.says("and of Spain", from_=6.0, to=7.0)
             await conversation.until(20.0)
@@ -81,7 +82,7 @@ async def test_when_the_money_runs_out_cheaper_models_go_on(tmp_path: Path) -> N
         till.opens("s1")
         async with talk(
             {"France": "It is Paris."}, allowance=till.allowance, observe=observer(till)
-        ) as conversation:  # type: ignore[arg-type]
+        ) as conversation:
             for at in (0.5, 6.0, 12.0):
                 conversation.user.says("what is the capital of France", from_=at, to=at + 1.5)
             await conversation.until(20.0)

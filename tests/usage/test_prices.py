@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,8 +21,8 @@ from antiphon.usage.prices import PriceBook, open_prices, parse_prices
 DAY = date(2026, 11, 23)
 
 
-def call(provider: str, kind: str = "llm", **fields: object) -> ProviderCall:
-    usage = Usage(**{name: fields.pop(name) for name in list(fields) if name in Usage.__slots__})  # type: ignore[arg-type]
+def call(provider: str, kind: str = "llm", **fields: Any) -> ProviderCall:
+    usage = Usage(**{name: fields.pop(name) for name in list(fields) if name in Usage.__slots__})
     return ProviderCall(kind=kind, provider=provider, usage=usage, **fields)  # type: ignore[arg-type]
 
 
@@ -64,7 +65,7 @@ def test_shipped_prices(of: ProviderCall, expected: int) -> None:
 
 
 def test_a_dated_name_has_the_price_of_its_model_and_the_model_that_answered_decides() -> None:
-    usage = {"input_tokens": 1_000, "output_tokens": 100}
+    usage: dict[str, Any] = {"input_tokens": 1_000, "output_tokens": 100}
     assert cost(SHIPPED, call("openai:gpt-4o-mini-2024-07-18", **usage)) == 210
     assert cost(SHIPPED, call("openai:gpt-4o", model="gpt-4o-mini-2024-07-18", **usage)) == 210
     assert cost(SHIPPED, call("openai:gpt-4o-mini", model="answer-of-its-own", **usage)) == 210
