@@ -151,6 +151,7 @@ def _endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> Endpoint:
         key_setting=key_setting,
         url_setting=f"ANTIPHON_{name.upper()}_BASE_URL",
         model_setting=f"ANTIPHON_{kind.upper()}",
+        loads_models=known.loads_slowly,
         patience=vendors.patience(name, PATIENCE_WITH_LOADING if known.loads_slowly else PATIENCE),
         pcm_rate=settings.openai_pcm_rate,
     )
@@ -191,6 +192,7 @@ async def _elevenlabs_synthesizer(vendors: Vendors, choice: ProviderChoice) -> S
         model=choice.model or elevenlabs.DEFAULT_MODEL,
         base_url=settings.elevenlabs_base_url,
         voice=settings.voice,
+        language="en" if settings.language == "auto" else settings.language,
         patience=vendors.patience("elevenlabs"),
     )
     if settings.elevenlabs_transport == "http":

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
-from antiphon.errors import ProviderError, ProviderRejected
+from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected
 from antiphon.providers.base import Delta, LanguageOptions, Message, ProviderInfo, Tool
 from antiphon.providers.http import Answer, HttpPool
 from antiphon.providers.openai.chat_reader import ChatReader, failure
@@ -30,6 +30,7 @@ class OpenAILanguageModel:
         self._vendor = endpoint.vendor(pool, model)
         self._model = model
         self._official = endpoint.official
+        self._loads_models = endpoint.loads_models
         self._dialect = Dialect(
             "stream_options",
             "prompt_cache_key",
@@ -41,8 +42,15 @@ class OpenAILanguageModel:
         self.info = ProviderInfo(provider=endpoint.provider, model=model)
 
     async def warm(self) -> None:
-        """Open connections before the first turn. Raises ProviderError."""
+        """Open connections before the first turn, and have the model loaded where that takes a while. Raises
+        ProviderError."""
         await self._vendor.warm()
+        if self._loads_models:
+            one_word = [Message(role="user", content="Hi")]
+            with contextlib.suppress(ProviderEmpty):  # a model that thinks first
+                async with self.reply(one_word, LanguageOptions(max_tokens=1)) as deltas:
+                    async for _ in deltas:
+                        pass
 
     @asynccontextmanager
     async def reply(

@@ -26,6 +26,8 @@ class Endpoint:
     url_setting: str = "ANTIPHON_OPENAI_BASE_URL"
     model_setting: str = ""
     """``ANTIPHON_LLM``, …"""
+    loads_models: bool = False
+    """Whether it loads a model when that is first asked for, as Ollama does; then it is asked before the first turn."""
     patience: Patience = field(default_factory=Patience)
     pcm_rate: int = 24_000
     """Hz of the raw PCM it speaks in."""
