@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -111,8 +112,6 @@ def load(
 
 
 async def _run(plan: LoadPlan) -> Report:
-    import asyncio
-
     load = Load(plan)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, load.stop)
     return await load.run()
