@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from benchmarks.vendor_servers import VendorServers, VendorWorld, open_vendor_servers
+from benchmarks.vendor_servers.serving import Speaking
 
 from antiphon.audio.coded_speech import speech_sound
 from antiphon.errors import ProviderRejected
@@ -30,6 +33,7 @@ from antiphon.providers.openai import (
     OpenAIRecognizer,
     OpenAISynthesizer,
 )
+from antiphon.telemetry.logs import configure_logs
 
 pytestmark = pytest.mark.real_time
 
@@ -273,3 +277,21 @@ async def test_azure_has_deployments_and_a_header_of_its_own() -> None:
 
 def test_keys_are_not_in_what_is_printed() -> None:
     assert "sk-test" not in repr(Endpoint(key="sk-test"))
+
+
+# ---- logs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("speaking", ["http", "http2"])
+async def test_no_key_and_no_word_is_logged_however_much_is_logged(speaking: Speaking) -> None:
+    written = io.StringIO()
+    before = logging.getLogger().handlers, logging.getLogger().level
+    configure_logs(level="debug", form="json", stream=written)
+    try:
+        async with open_vendor_servers(speaking=speaking) as servers, HttpPool(trust=servers.trust()) as pool:
+            assert await write(OpenAILanguageModel(pool, at(servers), "gpt-4o-mini"))
+            assert await speak(OpenAISynthesizer(pool, at(servers), "tts-1"))
+    finally:
+        logging.getLogger().handlers, logging.getLogger().level = before
+    for private in ("sk-test", "capital", "Paris", "Hello"):
+        assert private not in written.getvalue()

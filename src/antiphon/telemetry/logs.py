@@ -20,8 +20,12 @@ PRIVATE = frozenset(
 )  # fmt: skip
 """Names of fields that hold what was said, or keys."""
 
-QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "asyncio", "httpx", "httpcore")
-"""Libraries whose everyday lines say nothing new; uvicorn's would repeat addresses with their query."""
+QUIET = (
+    *("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "asyncio"),
+    *("httpx", "httpcore", "httpx2", "httpcore2", "h2", "hpack"),
+)
+"""Libraries whose everyday lines say nothing new; uvicorn's would repeat addresses with their query, hpack's every
+header, keys among them."""
 
 EventDict = MutableMapping[str, Any]
 
