@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from antiphon.app.assistant import open_assistant
-from antiphon.app.usage import cheaper_settings, check_costs, dear_parts, mixed, open_costs
+from antiphon.app.usage import cheaper_settings, check_costs, dear_parts, mixed, open_costs, prices_of
+from antiphon.app.vendors import OPENAI_MODELS
 from antiphon.conversation.events import ProviderCall
 from antiphon.errors import SettingsError
+from antiphon.providers import anthropic, deepgram, elevenlabs
 from antiphon.providers.base import Usage
+from antiphon.providers.metering import Kind
 from antiphon.sessions.readiness import ModelProgress
 from antiphon.settings import Settings, load_settings
 
@@ -104,6 +108,19 @@ async def test_without_a_budget_nothing_cheaper_is_loaded(tmp_path: Path) -> Non
             await asyncio.sleep(1)
             assert costs.cheaper is None
             keeping.cancel()
+
+
+def test_every_model_that_is_asked_when_none_is_named_has_a_price(tmp_path: Path) -> None:
+    prices, today = prices_of(settings(tmp_path)), date(2026, 11, 23)
+    names: dict[tuple[str, Kind], str] = dict(OPENAI_MODELS)
+    names |= {
+        ("elevenlabs", "tts"): elevenlabs.DEFAULT_MODEL,
+        ("deepgram", "asr"): deepgram.LISTEN_MODEL,
+        ("deepgram", "tts"): deepgram.SPEAK_MODEL,
+        ("anthropic", "llm"): anthropic.DEFAULT_MODEL,
+    }
+    for (provider, kind), model in names.items():
+        assert prices.knows(f"{provider}:{model}", kind, today), f"{provider}:{model}"
 
 
 async def test_a_model_without_a_price_can_keep_the_server_from_starting(tmp_path: Path) -> None:

@@ -87,6 +87,25 @@ def test_a_cancelled_call_costs_what_was_sent_and_received() -> None:
     assert (cost(SHIPPED, whole), cost(SHIPPED, cut)) == (2_400, 2_070)
 
 
+def test_writing_to_a_cache_has_a_price_of_its_own() -> None:
+    usage: dict[str, Any] = {
+        "input_tokens": 1_000,
+        "cached_tokens": 200,
+        "cache_write_tokens": 300,
+        "output_tokens": 100,
+    }
+    assert cost(SHIPPED, call("anthropic:claude-haiku-4-5-20251001", **usage)) == 500 + 20 + 375 + 500
+    assert cost(SHIPPED, call("openai:gpt-4o-mini", **usage)) == round(0.15 * 800 + 0.075 * 200 + 60)
+
+
+def test_who_was_turned_away_is_not_billed_and_who_was_cut_off_is() -> None:
+    usage: dict[str, Any] = {"input_tokens": 1_000, "output_tokens": 10}
+    assert cost(SHIPPED, call("openai:gpt-4o", outcome="rate_limit", **usage)) == 0
+    assert cost(SHIPPED, call("openai:gpt-4o", outcome="overloaded", first_ms=300.0, **usage)) == 2_600
+    assert cost(SHIPPED, call("openai:gpt-4o", outcome="timeout", **usage)) == 2_600
+    assert cost(SHIPPED, call("openai:gpt-4o", outcome="cut", **usage)) == 2_600
+
+
 def test_the_operators_rows_win(tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text(
@@ -138,7 +157,7 @@ def test_old_and_retired_prices_are_told() -> None:
         found.row.name for found in after if "retired" in found.problem
     }
     assert all(not found.row.name.startswith("openai") for found in SHIPPED.stale(DAY))
-    assert {found.row.provider for found in SHIPPED.stale(DAY)} == {"anthropic"}
+    assert {found.row.provider for found in SHIPPED.stale(DAY)} == {"anthropic", "groq"}
 
 
 def test_steps_are_billed_whole() -> None:

@@ -36,6 +36,7 @@ class Entry:
     input_tokens: int
     """The cached ones included."""
     cached_tokens: int
+    cache_write_tokens: int
     output_tokens: int
     characters: int
     total_ms: int
@@ -101,6 +102,7 @@ def entry_of(
         audio_ms=round(usage.audio_s * 1_000),
         input_tokens=usage.input_tokens,
         cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
         output_tokens=usage.output_tokens,
         characters=usage.characters,
         total_ms=round(call.total_ms),

@@ -13,9 +13,11 @@ from typing import Literal, get_args
 
 from antiphon.usage.money import MICROS
 
-Meter = Literal["audio", "input", "cached", "output", "characters", "spoken", "requests", "compute", "free"]
-"""What is counted: ms of sound; prompt tokens that no cache had; those that one had; tokens written; characters
-spoken; tokens of the sound made; requests; ms that calls took; nothing."""
+Meter = Literal[
+    "audio", "input", "cached", "cache_write", "output", "characters", "spoken", "requests", "compute", "free"
+]
+"""What is counted: ms of sound; prompt tokens that no cache had; those that one had; those that were put into one;
+tokens written; characters spoken; tokens of the sound made; requests; ms that calls took; nothing."""
 
 UNITS: Mapping[str, tuple[Meter, int]] = {
     "second": ("audio", 1_000),
@@ -23,6 +25,7 @@ UNITS: Mapping[str, tuple[Meter, int]] = {
     "hour": ("audio", 3_600_000),
     "million_input_tokens": ("input", 1_000_000),
     "million_cached_tokens": ("cached", 1_000_000),
+    "million_cache_write_tokens": ("cache_write", 1_000_000),
     "million_output_tokens": ("output", 1_000_000),
     "million_characters": ("characters", 1_000_000),
     "million_audio_tokens": ("spoken", 1_000_000),

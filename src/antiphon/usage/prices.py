@@ -37,11 +37,17 @@ ALONE: frozenset[Meter] = frozenset({"requests", "compute", "free"})
 """Meters that price a call of any kind by themselves: an operator's row with one ends the shipped rows of its model."""
 
 WHOLE: Mapping[Kind, Sequence[frozenset[Meter]]] = {
-    "asr": (frozenset({"audio"}),),
+    "asr": (frozenset({"audio"}), frozenset({"input", "output"})),
     "llm": (frozenset({"input", "output"}),),
     "tts": (frozenset({"characters"}), frozenset({"spoken"})),
 }
 """Kind of call → sets of meters, one of which has to be priced for the call to be."""
+
+
+TURNED_AWAY = frozenset({"bad_key", "quota", "rate_limit", "invalid_request", "unknown_model", "unknown_voice",
+                         "overloaded", "unreachable", "tls", "not_an_api"})  # fmt: skip
+"""How a request ends that the vendor did no work for: it sends no bill either. One that timed out or broke off may have
+been worked on, and counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,7 @@ class Tariff(dict[Meter, PriceRow]):
         rates = {meter: row.rate for meter, row in rows.items() if meter != "free"}
         if "input" in rates:
             rates.setdefault("cached", rates["input"])
+            rates.setdefault("cache_write", rates["input"])
         self.plain = not any(row.minimum or row.step or row.per_character for row in rows.values())
         """Whether each amount is simply multiplied."""
         self.whole = lcm(*(rate.denominator for rate in rates.values()))
@@ -97,7 +104,7 @@ class PriceBook:
 
     def price(self, call: ProviderCall, day: date) -> Priced | None:
         """What a call costs on a day; None when no row says so."""
-        if call.cached:
+        if call.cached or (call.outcome in TURNED_AWAY and call.first_ms is None):
             return Priced(micros=0)
         for provider, model in _names(call):
             tariff = self._tariff(provider, model, call.transport, day)
@@ -185,8 +192,9 @@ def _priced(tariff: Tariff, call: ProviderCall) -> Priced:
         if not amount and call.kind == "tts" and row.per_character:
             amount, estimated = Fraction(row.per_character) * call.usage.characters, True
         total += row.billed(amount) * row.rate
-    if "cached" not in tariff and "input" in tariff:
-        total += counted.get("cached", 0) * tariff["input"].rate
+    for meter in ("cached", "cache_write"):
+        if meter not in tariff and "input" in tariff:
+            total += counted.get(meter, 0) * tariff["input"].rate
     return Priced(micros=round(total), estimated=estimated)
 
 
@@ -203,10 +211,20 @@ def quantities(call: ProviderCall) -> dict[Meter, int]:
     counted: dict[Meter, int] = {"requests": 1, "compute": round(call.total_ms)}
     match call.kind:
         case "asr":
-            counted["audio"] = round(usage.audio_s * 1_000)
+            counted |= {
+                "audio": round(usage.audio_s * 1_000),
+                "input": usage.input_tokens,
+                "output": usage.output_tokens,
+            }
         case "llm":
             cached = min(usage.cached_tokens, usage.input_tokens)
-            counted |= {"input": usage.input_tokens - cached, "cached": cached, "output": usage.output_tokens}
+            kept = min(usage.cache_write_tokens, usage.input_tokens - cached)
+            counted |= {
+                "input": usage.input_tokens - cached - kept,
+                "cached": cached,
+                "cache_write": kept,
+                "output": usage.output_tokens,
+            }
         case "tts":
             counted |= {
                 "characters": usage.characters,
