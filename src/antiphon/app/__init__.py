@@ -6,6 +6,7 @@ import asyncio
 
 from antiphon.app.access import address_policy, ways_in
 from antiphon.app.assistant import open_assistant
+from antiphon.app.capacity import measured_capacity
 from antiphon.app.observing import budgets_of, observability_of
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
@@ -85,6 +86,8 @@ async def keep_loaded(settings: Settings, readiness: Readiness, costs: Costs | N
         progress = ProgressLog(readiness.report)
         try:
             async with open_assistant(settings, progress) as assistant:
+                if settings.max_sessions == "auto":
+                    readiness.capacity = await measured_capacity(assistant.providers)
                 readiness.open(costs.applied(assistant) if costs else assistant)
                 log.info("ready", **provider_names(assistant.providers))
                 await (costs.keep_cheaper(assistant) if costs else asyncio.Event().wait())

@@ -14,8 +14,8 @@ from antiphon.server.back_pressure import MOST_UNSENT
 from antiphon.sessions.rates import Rate, spend
 from antiphon.telemetry.logs import logger
 
-HEAD_S = 10.0
-"""How long a request's head may take: a phone in a lift takes two."""
+HEAD_S = 5.0
+"""How long a request's head may take: it is one packet, and a phone in a lift sends that again after a second."""
 
 MOST_HEAD = 64 * 1024
 """Bytes of a request's head. The parser has no limit of its own; a token of an identity provider has 16 KiB at most."""
@@ -112,6 +112,10 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         self._crumbs = 0
+        if self.curr_msg_data_type == "text" and not _is_text(self.frames):
+            # uvicorn closes with 1007 too, but writes a stack trace for each, at a stranger's pleasure.
+            self._fail("text that is no UTF-8", CloseCode.INVALID_DATA)
+            return
         super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
@@ -128,13 +132,21 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             self._fail("too many pings or pongs")
         return not wait_s
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, code: CloseCode = CloseCode.POLICY_VIOLATION) -> None:
         """As uvicorn does when a ping is not answered."""
         if self.close_sent or self.transport.is_closing():
             return
         log.info("connection closed", problem=reason, peer=self.client[0] if self.client else "")
         self.frames = []
-        self.conn.fail(CloseCode.POLICY_VIOLATION, reason)
+        self.conn.fail(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.transport.close()
+
+
+def _is_text(pieces: list[bytes]) -> bool:
+    try:
+        b"".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
