@@ -64,8 +64,8 @@ async def test_clauses_of_a_reply_share_a_context_and_replies_share_a_socket() -
             async with (
                 asyncio.TaskGroup() as group
             ):  # as the engine does: the second is asked for beside the first
-                first = group.create_task(say(synthesizer, "One two.", f"s1:r{reply}"))
-                second = group.create_task(say(synthesizer, "Three four.", f"s1:r{reply}"))
+                first = group.create_task(say(synthesizer, "One two.", f"s1:r{reply}", language="en"))
+                second = group.create_task(say(synthesizer, "Three four.", f"s1:r{reply}", language="en"))
             assert heard(first.result()) == "One two."
             assert heard(second.result()) == "Three four."
             assert words(second.result())[0].start_s == pytest.approx(0.0, abs=0.001)

@@ -22,6 +22,8 @@ class Account:
     """With or without ``/v1``."""
     voice: str = ""
     """The operator's voice: a stock voice's name or an id; empty for the first stock voice."""
+    language: str = "en"
+    """What will mostly be spoken, ISO 639-1: ``warm`` opens a socket for it."""
     rate: int = 24_000
     """Hz; one of ``voices.RATES``."""
     patience: Patience = field(default_factory=Patience)

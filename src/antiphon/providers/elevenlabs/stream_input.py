@@ -51,9 +51,9 @@ class ElevenLabsStreamInput:
     def info(self) -> ProviderInfo:
         return self._account.info
 
-    async def warm(self, *, voice: str = "", language: str = "") -> None:
-        """Open the socket that a reply in this voice and language will need. Raises ProviderError."""
-        key = self._key(voice, language)
+    async def warm(self) -> None:
+        """Open the socket that the first reply will need. Raises ProviderError."""
+        key = self._key("", self._account.language)
         async with self._dialling[key]:
             if not any(line.alive for line in self._lines[key]):
                 await self._dial(key)
