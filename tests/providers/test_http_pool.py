@@ -210,3 +210,24 @@ async def test_adapters_of_one_vendor_that_are_warmed_at_once_share_it_and_end_w
             await asyncio.gather(*(vendor.warm() for vendor in vendors))
             assert pool.opened == SPARE
         assert len(asyncio.all_tasks()) <= before + SPARE  # the server's own, one a connection
+
+
+async def test_adapters_of_one_vendor_warm_it_once_and_the_pool_closes() -> None:
+    async with open_vendor_servers() as servers:
+        async with asyncio.timeout(10), HttpPool() as pool:
+            vendors = [pool.vendor(NAMES, base_url=servers.url + "/v1") for _ in range(3)]
+            await asyncio.gather(*(vendor.warm() for vendor in vendors))
+            assert pool.opened == SPARE
+
+
+async def test_a_vendor_that_is_away_at_the_start_says_so_each_time_and_is_warmed_when_it_is_back() -> None:
+    async with open_vendor_servers() as servers:
+        port = servers.port
+    async with asyncio.timeout(10), HttpPool() as pool:
+        vendor = pool.vendor(NAMES, base_url=f"http://127.0.0.1:{port}/v1")
+        for _ in range(2):
+            with pytest.raises(ProviderUnavailable):
+                await vendor.warm()
+        async with open_vendor_servers(port=port):
+            await vendor.warm()
+            assert pool.opened == SPARE

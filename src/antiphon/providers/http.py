@@ -108,9 +108,14 @@ class HttpPool:
         warmth = self._warmths[vendor.address]
         # A recogniser, a language model and a voice of one vendor are warmed at once: the first does it for all.
         async with self._warming[vendor.address]:
-            if vendor.address not in self._keeping:
+            kept = vendor.address in self._keeping
+            if kept and warmth.http_version:
+                return
+            try:
                 await warmth.warm()
-                self._keeping[vendor.address] = self._tasks.create_task(warmth.keep())
+            finally:
+                if not kept:  # also when it is away: it may be back before it is needed
+                    self._keeping[vendor.address] = self._tasks.create_task(warmth.keep())
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()

@@ -70,8 +70,8 @@ class Warmth:
             except TimeoutError:
                 expected = False
             self._lost.clear()
-            before = self._opened()
+            before, known = self._opened(), self.http_version
             with contextlib.suppress(ProviderError):
                 await self.warm()
-                if self._opened() > before and not expected:
+                if self._opened() > before and known and not expected:
                     self._every_s = max(self._every_s / 2, WARM_AT_LEAST_EVERY_S)
