@@ -46,7 +46,8 @@ def test_scripts_without_spaces_have_a_word_a_character() -> None:
 def test_white_space_may_come_and_go_anywhere(text: str, cuts: list[int], chance: Random) -> None:
     """Whatever the vendor does with it, and however it cuts its messages, each word ends once, in order, at its end."""
     told = "".join(char + (" " if chance.random() < 0.3 else "") for char in text if not char.isspace())
-    timed, words = TimedText(text), []
+    timed = TimedText(text)
+    words: list[WordTime] = []
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(told)], strict=True):
         words += timed.take(times(told[start:end], start * CHAR_S))
     whole = [word.end_char for word in TimedText(text).take(times(text))]
