@@ -29,7 +29,9 @@ test('start says what was chosen, and which session to take up', () => {
 		resume: null,
 	});
 	const session = { id: 's1', epoch: 1, token: 'secret', seq: 41 };
-	assert.deepEqual(startMessage(DEFAULTS, session).resume, { session_id: 's1', token: 'secret', last_seq: 41 });
+	assert.deepEqual(startMessage(DEFAULTS, session).resume, { session_id: 's1', token: 'secret', last_seq: 41, played: null });
+	const played = { reply_id: 'r4', ms: 2310 };
+	assert.deepEqual(startMessage(DEFAULTS, session, played).resume?.played, played);
 	assert.equal(startMessage(DEFAULTS, { ...session, token: null }).resume, null);
 });
 

@@ -334,6 +334,20 @@ test('busy on a reconnect is understood though its numbers start over', () => {
 	assert.equal(page.timer('retry').ms, 9000);
 });
 
+test('whoever comes back to a server that is just leaving is on the way back, not busy', () => {
+	const page = speaking().loses().does({ type: 'retry', attempt: 1 });
+	page.hears('error', { code: 'draining', message: 'restarting', retryable: true, retry_after_ms: 300 });
+	page.loses(1013);
+	assert.equal(page.state.phase, 'reconnecting');
+	assert.equal(page.timer('retry').ms, 300);
+});
+
+test('words of a turn that its server took to its grave do not stay grey', () => {
+	const page = talking().hears('transcript', { turn_id: 't1', text: 'Tell me', final: false }).loses();
+	page.welcomed({ resumed: true }).hears('notice', { kind: 'turn_lost', message: 'Lost.' });
+	assert.deepEqual(page.state.entries.map(({ who }) => who), ['note']);
+});
+
 test('a server about to go is left when nothing is under way, and then taken up elsewhere', () => {
 	const page = speaking().hears('going_away', { reconnect_in_ms: 1500 });
 	assert.equal(page.timer('move').ms, 1500);

@@ -222,3 +222,28 @@ test('the processor obeys and reports: first at once, then every 40 ms, at last 
 	tell({ do: 'flush' });
 	assert.equal(playback.playout.replies.length, 0);
 });
+
+test('the rest of a reply that comes again after a break goes on where it was, and nothing is heard twice', () => {
+	const playout = new Playout(24_000);
+	playout.begin('r1', 0);
+	const sound = Int16Array.from({ length: 24_000 }, (_, i) => i % 20_000);
+	playout.add(sound.subarray(0, 12_000));
+	playout.fill(new Float32Array(7200)); // 300 ms of it; the line breaks
+	const { ms } = playout.position;
+	playout.again('r1', ms - 100); // the server believes it to be 100 ms further back
+	playout.add(sound.subarray(7200 - 2400, 7200 - 1000));
+	playout.add(sound.subarray(7200 - 1000));
+	const out = new Float32Array(2400);
+	playout.fill(out);
+	const first = out.findIndex((sample) => sample > 0.1);
+	assert.ok(Math.abs(out[first] * 32_768 - sound[7200 + first]) < 2, 'it goes on with the sample after the last one heard');
+	assert.ok(Math.abs(playout.position.ms - ms - 100) < 1);
+});
+
+test('what comes again of a reply that nothing was kept of begins where it is said to', () => {
+	const playout = new Playout(24_000);
+	playout.again('r1', 2300);
+	playout.add(new Int16Array(4800));
+	playout.fill(new Float32Array(2400));
+	assert.equal(playout.position.ms, 2400);
+});

@@ -18,6 +18,8 @@ const HOLD = 300;
 const [PLAYED_EVERY, READY_EVERY] = [100, 1000];
 /** Milliseconds of a microphone frame, and how many levels are kept for the timelines: ten minutes. */
 const [FRAME, LEVELS_KEEP] = [32, 20_000];
+/** Microphone frames kept while the line is lost: four seconds. More would be said into a conversation that moved on. */
+const KEPT = 125;
 /** Bins of the voice's spectrum (47 Hz each) that move the shape, and how loud they get. */
 const [BANDS, LOUD] = [[[2, 8], [8, 18], [18, 40], [40, 90]], 190];
 
@@ -29,17 +31,22 @@ const sent = { frames: 0, from: 0, levels: /** @type {number[]} */ ([]) };
 let checking = null;
 let level = 0;
 let told = { reply: '', ms: 0, now: 0 };
+/** The last reply, whether its server could be told or not. @type {Played | null} */
+let heard = null;
+/** Microphone sound while the line is lost, to be sent when the conversation goes on. @type {{ pcm: ArrayBuffer, loud: number }[]} */
+let kept = [];
 let ticketRequired = false;
 /** @type {WakeLockSentinel | null | undefined} */
 let awake;
 
 const line = connection({
-	opened: () => line.send(startMessage(preferences, state.session)),
+	opened: () => line.send(startMessage(preferences, state.session, heard)),
 	message(message) {
 		if (message.type === 'error' && message.code === 'bad_ticket') ticketRequired = true;
 		if (message.type === 'session' && !message.resumed) Object.assign(sent, { frames: 0, from: 0, levels: [] });
 		const measured = { at: sent.frames * FRAME, rtt_ms: line.rtt, buffer_ms: voice.store };
 		dispatch({ type: 'message', message, now: performance.now(), ...measured });
+		if (message.type === 'session') goOn(message.resumed);
 	},
 	audio: (pcm) => voice.add(pcm),
 	closed: (code) => dispatch({ type: 'closed', code, now: performance.now(), random: Math.random() }),
@@ -93,6 +100,7 @@ const obey = {
 /** How far a reply was heard. @type {(reply: string, ms: number, last: boolean) => void} */
 function tell(reply, ms, last) {
 	const now = performance.now();
+	if (reply) heard = { reply_id: reply, ms: Math.round(ms) };
 	const due = last || reply !== told.reply || now - told.now >= PLAYED_EVERY;
 	if (due && reply) line.send({ type: 'played', ...{ reply_id: reply, ms: Math.round(ms) } });
 	told = { reply: last ? '' : reply, ms, now: due ? now : told.now };
@@ -139,7 +147,19 @@ function hear(pcm, loud) {
 	level = loud;
 	settings.meter(loud);
 	checking?.push(new Int16Array(pcm.slice(0)));
-	if (!sending(state) || !line.sendAudio(pcm)) return;
+	if (sending(state)) speak(pcm, loud, false);
+	else if (state.session && /connecting/.test(state.phase) && sending({ ...state, phase: 'open' })) kept = [...kept, { pcm, loud }].slice(-KEPT);
+}
+
+/** What was said while the line was lost, if it is still the same conversation. @type {(resumed: boolean) => void} */
+function goOn(resumed) {
+	if (!resumed) heard = null;
+	for (const { pcm, loud } of kept.splice(0)) if (resumed) speak(pcm, loud, true);
+}
+
+/** @type {(pcm: ArrayBuffer, loud: number, late: boolean) => void} */
+function speak(pcm, loud, late) {
+	if (!line.sendAudio(pcm, late)) return;
 	sent.frames += 1;
 	sent.levels.push(loud);
 	if (sent.levels.length > LEVELS_KEEP) sent.from += sent.levels.splice(0, LEVELS_KEEP / 2).length;

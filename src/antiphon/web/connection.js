@@ -64,8 +64,8 @@ export function connection(hearer) {
 		},
 		close,
 		send,
-		sendAudio(pcm) {
-			if (socket?.readyState !== 1 || socket.bufferedAmount > PILE_MOST) return false;
+		sendAudio(pcm, late = false) {
+			if (socket?.readyState !== 1 || (!late && socket.bufferedAmount > PILE_MOST)) return false;
 			socket.send(pcm);
 			return true;
 		},

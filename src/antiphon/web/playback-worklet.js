@@ -20,6 +20,7 @@ export class Playout {
 	last = 0; // the last sample, from which a cut fades out
 	store = STORE_LEAST;
 	gaps = 0;
+	skip = 0; // samples to come that were heard before
 
 	/** @param {number} rate Hz */
 	constructor(rate) {
@@ -31,9 +32,22 @@ export class Playout {
 		this.replies.push({ reply, from_ms, chunks: [], queued: 0, ended: false });
 	}
 
-	/** @param {Int16Array} pcm of the reply begun last */
-	add(pcm) {
+	/** The rest of a reply comes again, from `from_ms` on: goes on where it is. @type {(reply: string, from_ms: number) => void} */
+	again(reply, from_ms) {
+		const at = this.position;
+		const ms = at.reply === reply ? Math.max(from_ms, at.ms) : from_ms;
+		const { gain, target } = this;
+		this.flush();
+		Object.assign(this, { gain, target: target && 1 });
+		this.begin(reply, ms);
+		this.skip = Math.round(((ms - from_ms) / 1000) * this.rate);
+	}
+
+	/** @param {Int16Array} sound of the reply begun last */
+	add(sound) {
 		const reply = this.replies.at(-1);
+		const pcm = sound.subarray(this.skip);
+		this.skip -= sound.length - pcm.length;
 		if (!reply || reply.queued > KEEP_MOST * this.rate || !pcm.length) return;
 		reply.chunks.push(pcm);
 		reply.queued += pcm.length;
@@ -47,6 +61,7 @@ export class Playout {
 	/** Silence now. */
 	flush() {
 		this.replies = [];
+		this.skip = 0;
 		this.#turn();
 	}
 
@@ -121,6 +136,7 @@ class Playback extends AudioWorkletProcessor {
 		/** @type {Record<string, (order: any) => void>} */
 		const orders = {
 			begin: ({ reply, from_ms }) => playout.begin(reply, from_ms),
+			again: ({ reply, from_ms }) => playout.again(reply, from_ms),
 			add: ({ pcm }) => playout.add(new Int16Array(pcm, 0, pcm.byteLength >> 1)),
 			finish: ({ reply }) => playout.finish(reply),
 			flush: () => playout.flush(),

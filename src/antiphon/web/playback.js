@@ -28,7 +28,7 @@ export function playback(onPosition) {
 	/** A page that is not secure has no worklets, so no voice: each reply counts as read once all of it has come.
 	 * @param {any} order */
 	function unheard(order) {
-		if (order.do === 'begin') read = order.from_ms;
+		if (order.do === 'begin' || order.do === 'again') read = order.from_ms;
 		if (order.do === 'add') read += order.pcm.byteLength / (OUTPUT_RATE / 500);
 		if (order.do === 'finish') told({ reply: order.reply, ms: read, done: true, store: 0 });
 	}
@@ -46,9 +46,11 @@ export function playback(onPosition) {
 
 	/** @type {Playback['begin']} */
 	function begin(reply, from_ms) {
-		if (live.has(reply)) flush(); // sent again after a reconnect
+		// After a reconnect the rest of a reply is sent again, some of which may have been heard meanwhile.
+		const again = live.has(reply);
+		if (again) live.clear();
 		live.add(reply);
-		tell({ do: 'begin', reply, from_ms });
+		tell({ do: again ? 'again' : 'begin', reply, from_ms });
 	}
 
 	/** After a flush, until the next reply begins, sound is dropped. @param {ArrayBuffer} pcm */

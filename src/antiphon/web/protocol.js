@@ -13,12 +13,12 @@ export function socketAddress(page) {
 /** @type {(ticket: string | null) => string[]} */
 export const subprotocols = (ticket) => ['antiphon.v1', ...(ticket ? [`ticket.${ticket}`] : [])];
 
-/** The first message; `session` is the one to take up again, if any.
- * @type {(wishes: Preferences, session: State['session']) => { type: string } & Record<string, unknown>} */
-export const startMessage = ({ language, voice, instructions, mode, speed }, session) => ({
+/** The first message; `session` is the one to take up again, if any, and `played` how far its reply was heard.
+ * @type {(wishes: Preferences, session: State['session'], played?: Played | null) => { type: string } & Record<string, unknown>} */
+export const startMessage = ({ language, voice, instructions, mode, speed }, session, played = null) => ({
 	type: 'start',
 	...{ input_rate: INPUT_RATE, output_rate: OUTPUT_RATE, language, voice, instructions, mode, speed, timeline: true },
-	resume: session?.token ? { session_id: session.id, token: session.token, last_seq: session.seq } : null,
+	resume: session?.token ? { session_id: session.id, token: session.token, last_seq: session.seq, played } : null,
 });
 
 /** What must be there for a message to be acted on: strings, numbers, booleans. @type {Record<string, string[][]>} */

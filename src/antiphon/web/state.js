@@ -129,8 +129,10 @@ const on = {
 		if (s.phase === 'idle' || s.phase === 'failed') return s;
 		if (code === 1000) return on.end(s, { type: 'end' }, run); // nothing was said for too long
 		const { attempt: before, at, since } = s.retry ?? { attempt: 0, at: 0, since: now };
-		const busy = code === 1013 || s.problem?.code === 'busy';
-		const asked = s.leaving ?? (busy && at > now ? at - now : null);
+		const waits = code === 1013 || s.problem?.code === 'busy';
+		// Whoever is in a conversation and meets a server that cannot take it up just now is on the way back.
+		const busy = waits && !(s.session && s.problem && s.problem.code !== 'busy');
+		const asked = s.leaving ?? (waits && at > now ? at - now : null);
 		const attempt = before + 1;
 		const ms = asked ?? (busy ? BUSY * (1 + random / 2) : backoff(attempt, random));
 		run(after(ms, { type: 'retry', attempt }));
@@ -188,7 +190,12 @@ const told = {
 	},
 	decision: (s, { at_ms: at, kind: name, reason, details }) => recorded(s, { kind: 'decision', at, name, reason, details }),
 	// That the history is gone is said by `session`, with or without this notice.
-	notice: (s, { kind, message }) => (kind === 'history' ? s : { ...s, entries: words.noted(s.entries, message) }),
+	notice(s, { kind, message }) {
+		if (kind === 'history') return s;
+		// Its server died: words of a turn that nobody goes on with would stay grey for ever.
+		const entries = kind === 'turn_lost' ? s.entries.filter(({ who, final }) => who !== 'you' || final) : s.entries;
+		return { ...s, entries: words.noted(entries, message) };
+	},
 	going_away(s, { reconnect_in_ms }, _, run) {
 		run(after(reconnect_in_ms, { type: 'move' }));
 		return { ...s, leaving: reconnect_in_ms };

@@ -58,6 +58,12 @@ interface Stage {
   end_ms: number;
 }
 
+/** How far a reply was heard. */
+interface Played {
+  reply_id: string;
+  ms: number;
+}
+
 type ServerMessage = { seq?: number } & (
   | {
       type: 'session';
@@ -271,7 +277,8 @@ interface Connection {
   close(): void;
   send(message: { type: string }): unknown;
   /** Whether it left: on a slow line, sound is dropped. */
-  sendAudio(pcm: ArrayBuffer): boolean;
+  /** `late`: said while the line was lost, and to be sent however full it is. */
+  sendAudio(pcm: ArrayBuffer, late?: boolean): boolean;
 }
 type MakeConnection = (hearer: Hearer) => Connection;
 
