@@ -113,6 +113,12 @@ async def test_two_stalls_and_a_failure_still_end_in_an_answer() -> None:
     assert reply.outcomes().count(("three", "ok")) == 1
 
 
+async def test_a_caller_who_waits_already_is_not_kept_waiting_as_long_again() -> None:
+    chain = models(model(faults=["stall"]), model("two", faults=["stall"]), model("three"))
+    reply = await ask(chain)
+    assert reply.first_s == pytest.approx(1.5 + 0.9 + 0.3)
+
+
 async def test_when_nobody_answers_the_first_reason_is_told() -> None:
     one = ProviderUnavailable("one is down", provider="one:language-model", cause="unreachable")
     chain = models(model(faults=[one, one]), model("two", faults=["fail", "fail"]))
@@ -136,6 +142,13 @@ async def test_alone_a_provider_is_given_time() -> None:
     reply = await ask(models(model(first_token_s=5.0)))
     assert reply.first_s == pytest.approx(5.0)
     assert len(reply.attempts) == 1
+
+
+async def test_alone_a_provider_that_wants_a_moment_is_given_it() -> None:
+    busy = ProviderUnavailable("slow down", provider="one", cause="rate_limit", retry_after_s=1.0)
+    reply = await ask(models(model(faults=[busy])))
+    assert reply.text == STORY
+    assert reply.first_s == pytest.approx(1.3)
 
 
 async def test_an_embedded_last_resort_is_waited_for() -> None:

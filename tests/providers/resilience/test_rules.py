@@ -29,7 +29,7 @@ def failure(cause: str, retry_after_s: float | None = None) -> AntiphonError:
     [
         ("bad_key", False, True, True, True),
         ("quota", False, True, True, True),
-        ("rate_limit", False, True, True, True),
+        ("rate_limit", True, True, True, True),
         ("invalid_request", False, False, False, True),
         ("unknown_model", False, True, True, True),
         ("unknown_voice", False, False, False, True),
@@ -78,6 +78,8 @@ def test_a_providers_wish_to_be_left_alone_is_followed_within_reason() -> None:
     assert treatment_of(failure("rate_limit", 3600.0)).rest_s == 60.0
     assert treatment_of(failure("rate_limit")).rest_s == 2.0
     assert treatment_of(failure("overloaded", 1.5)).rest_s == 1.5
+    soon = treatment_of(failure("rate_limit", 0.3))
+    assert (soon.rest_s, soon.wait_s) == (0.0, 0.3)
 
 
 # ---- breaker ----------------------------------------------------------------------------------------------
@@ -226,6 +228,17 @@ def test_a_short_wish_is_waited_for_and_a_long_one_is_not() -> None:
     later = it.after(first, failure("overloaded", 5.0), 0.0)
     assert later is not None
     assert later.link is second
+
+
+@pytest.mark.parametrize(("wish", "waits"), [(1.0, 1.0), (None, 2.0), (5.0, None)])
+def test_with_nobody_else_a_short_rest_is_waited_out(wish: float | None, waits: float | None) -> None:
+    it = plan(1)
+    only = it.chain.preferred
+    it.first(0.0)
+    error = failure("rate_limit", wish)
+    only.failed(0.0, error)
+    step = it.after(only, error, 0.0)
+    assert (None if step is None else step.wait_s) == waits
 
 
 def test_a_provider_that_rests_is_passed_over_and_when_all_rest_one_is_asked_once() -> None:

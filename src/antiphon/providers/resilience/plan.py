@@ -13,8 +13,9 @@ from antiphon.providers.resilience.treatment import Treatment, treatment_of
 TRIES = 2
 """Requests to one provider in one go. A third seldom goes better, and the turn's time is up."""
 
-SHORT_WISH_S = 0.4
-"""A provider that asks for no more than this is waited for; a longer wait is spent better elsewhere."""
+LONGEST_WAIT_S = 2.0
+"""Where there is nobody else, a provider that wants to be left alone for a moment is waited for: an answer after two
+seconds is better than an apology at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,13 @@ class Plan(Generic[A]):
         untried = [other for other in others if not self.tried[other.position]]
         if untried or others:
             return self._step((untried or others)[0])
-        rests = link.breaker.open_until is not None
-        if treatment.again and self.tried[link.position] < TRIES and not rests:
-            return self._step(link, wait_s=self._wait(treatment), retry=True)
-        return None
+        if not treatment.again or self.tried[link.position] >= TRIES:
+            return None
+        wait_s = max(self._wait(treatment), treatment.rest_s)
+        rests_longer = link.breaker.open_until is not None and not treatment.rest_s
+        return (
+            None if rests_longer or wait_s > LONGEST_WAIT_S else self._step(link, wait_s=wait_s, retry=True)
+        )
 
     def late(self, link: Link[A], now: float) -> Step[A] | None:
         """Whom to ask beside ``link``, which has not answered yet."""
@@ -75,7 +79,7 @@ class Plan(Generic[A]):
         that was chosen. After its breaker has opened it is not."""
         if self.tried[link.position] >= TRIES or link.breaker.open_until is not None:
             return False
-        return treatment.again and not treatment.others_first and treatment.rest_s <= SHORT_WISH_S
+        return treatment.again and not treatment.others_first and not treatment.rest_s
 
     def _may_be_asked(self, link: Link[A], now: float) -> bool:
         return (
@@ -85,7 +89,7 @@ class Plan(Generic[A]):
         )
 
     def _wait(self, treatment: Treatment) -> float:
-        return max(self.chain.limits.retry_wait_s, treatment.rest_s)
+        return max(self.chain.limits.retry_wait_s, treatment.wait_s)
 
     def _step(self, link: Link[A], *, wait_s: float = 0.0, retry: bool = False) -> Step[A]:
         self.tried[link.position] += 1

@@ -27,6 +27,9 @@ NEWS = 64
 HEDGE_GRACE_S = 0.02
 """Later than usual by less than this is not worth a second request."""
 
+LESS_PATIENCE = 0.6
+"""Share of its usual patience that a request is given when others came before it: the caller waits already."""
+
 ENDING_S = 0.3
 """An answered request may take so long to end by itself, so that its connection can be used again."""
 
@@ -48,6 +51,8 @@ class Pursuit(Generic[A, P]):
         self._since = self._loop.time()
         """The last time something was taken."""
         self._deadline = math.inf
+        self._asked = 0
+        """Requests since the answer, or its last part, was begun to be looked for."""
         self._hedged = False
         self._error: AntiphonError | None = None
         """The first that went wrong: what the preferred provider said is what people want to know."""
@@ -116,6 +121,7 @@ class Pursuit(Generic[A, P]):
         )
         if step.retry:
             step.link.counts.retries += 1
+        self._asked += 1
         self._running.append(request)
         self._tasks[request] = self._group.create_task(request.run())
         if len(self._running) > AT_ONCE:
@@ -151,6 +157,7 @@ class Pursuit(Generic[A, P]):
     def _start_over(self) -> None:
         """The chosen one failed inside its answer: the time for finding another begins anew."""
         self._chosen = None
+        self._asked = 1
         self._deadline = self._loop.time() + self._chain.limits.budget_s
 
     def _go_on(self, request: Request[A, P], step: Step[A] | None, error: AntiphonError) -> None:
@@ -223,7 +230,11 @@ class Pursuit(Generic[A, P]):
         if self.waiting_since is None:
             return math.inf
         late_after = self._chain.late_after(request.link, self._loop.time())
-        return math.inf if late_after is None else max(request.began, self.waiting_since) + late_after
+        if late_after is None:
+            return math.inf
+        if self._asked > 1 and request is self._running[-1]:
+            late_after = max(LESS_PATIENCE * late_after, min(self._chain.limits.soonest_late_s, late_after))
+        return max(request.began, self.waiting_since) + late_after
 
     def _hedge_at(self) -> float:
         if not self._chain.limits.hedge or self._hedged or self._chosen or len(self._running) != 1:

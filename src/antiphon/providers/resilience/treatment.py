@@ -23,6 +23,8 @@ class Treatment:
     """Whether it says something about the provider: the breaker counts it."""
     rest_s: float = 0.0
     """Leave the provider alone for so long, from the first failure on; 0: as the breaker counts."""
+    wait_s: float = 0.0
+    """Wait so long before it is asked again in this turn, where that is worth while."""
     elsewhere: bool = True
     """Whether the next in the chain is asked."""
 
@@ -37,13 +39,16 @@ QUOTA_REST_S = 120.0
 RATE_LIMIT_REST_S = 2.0
 """When a provider does not say how long: its buckets refill by the second or the minute."""
 
+SHORT_WISH_S = 0.4
+"""A provider that asks for no more than this is waited for; a longer wait is spent better elsewhere."""
+
 LONGEST_WISH_S = 60.0
 """A provider's own wish is followed up to here: some ask for an hour, and recover long before."""
 
 TREATMENTS: Mapping[str, Treatment] = {
     "bad_key": Treatment(rest_s=LONG_REST_S),
     "quota": Treatment(rest_s=QUOTA_REST_S),
-    "rate_limit": Treatment(rest_s=RATE_LIMIT_REST_S),
+    "rate_limit": Treatment(again=True, rest_s=RATE_LIMIT_REST_S),
     "invalid_request": Treatment(counts=False),
     "unknown_model": Treatment(rest_s=LONG_REST_S),
     "unknown_voice": Treatment(counts=False),
@@ -83,4 +88,6 @@ def treatment_of(error: AntiphonError) -> Treatment:
     wish = error.retry_after_s if isinstance(error, ProviderUnavailable) else None
     if wish is None or wish <= 0.0:
         return treatment
-    return replace(treatment, rest_s=min(max(wish, treatment.rest_s * 0.25), LONGEST_WISH_S))
+    if wish <= SHORT_WISH_S and treatment.again:
+        return replace(treatment, rest_s=0.0, wait_s=wish)
+    return replace(treatment, rest_s=min(wish, LONGEST_WISH_S))
