@@ -68,7 +68,7 @@ class OperatorPage:
             "cost": self._cost(today),
             "budget_ms": FIRST_SOUND_MS,
             "providers": self._health(today),
-            "lag_ms": None if sources.lag_s is None else round(sources.lag_s() * 1000, 1),
+            "lag_ms": None if sources.behind_s is None else round(sources.behind_s() * 1000, 1),
             "last_errors": [asdict(error) for error in reversed(recent.errors)],
             "last_turn": recent.turns[-1].number if recent.turns else 0,
         }

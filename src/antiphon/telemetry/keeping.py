@@ -80,5 +80,7 @@ class Keeper:
                 for minute, tally in self._files.read(day):
                     if minute * 60 >= start:
                         self._recent.minutes.restore(minute, tally)
+            # Added up here once, in this thread, for whoever opens the operator's page first.
+            self._recent.minutes.total(start, self._recent.now)
         except OSError as error:
             log.warning("the last day's figures cannot be read", problem=error.strerror or str(error))

@@ -29,6 +29,8 @@ class Sources:
     """Queue → jobs waiting in it, of the embedded models."""
     lag_s: Callable[[], float] | None = None
     """How late the event loop runs what is due, in seconds: the worst of the last few seconds."""
+    behind_s: Callable[[], float] | None = None
+    """… and how late it is for a tenth of the time: what callers hear, where a single slow moment is not."""
     budgets: Callable[[], Sequence[BudgetState]] | None = None
 
 

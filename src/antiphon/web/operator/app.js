@@ -12,6 +12,9 @@ import { tiles, verdict } from './views/well.js';
 /** ms between two questions; the day's figures change slowly. */
 const [EVERY, DAY_EVERY] = [2000, 60_000];
 
+/** Kept by the browser while its cookie may hold; no secret. */
+const LET_IN = 'antiphon-operator';
+
 const login = /** @type {HTMLFormElement} */ (found('login'));
 const token = /** @type {HTMLInputElement} */ (found('token'));
 const ending = /** @type {HTMLDialogElement} */ (found('ending'));
@@ -33,6 +36,11 @@ function show(inside) {
 
 async function look() {
 	clearTimeout(timer);
+	// Whoever was never let in is asked for the token first: a refusal is a line in somebody's log.
+	if (!localStorage.getItem(LET_IN)) {
+		show(false);
+		return;
+	}
 	try {
 		const now = await api.now();
 		show(true);
@@ -47,6 +55,7 @@ async function look() {
 		toldAt = performance.now();
 	} catch (problem) {
 		if (problem instanceof api.NotLetIn) {
+			localStorage.removeItem(LET_IN);
 			show(false);
 			if (token.value) found('login-problem').textContent = problem.message;
 			return;
@@ -109,6 +118,7 @@ login.addEventListener('submit', async (event) => {
 	found('login-problem').textContent = '';
 	try {
 		await api.logIn(token.value);
+		localStorage.setItem(LET_IN, 'yes');
 		token.value = '';
 		look();
 	} catch (problem) {
@@ -118,6 +128,7 @@ login.addEventListener('submit', async (event) => {
 
 found('leave').addEventListener('click', async () => {
 	clearTimeout(timer);
+	localStorage.removeItem(LET_IN);
 	await api.logOut().catch(() => {});
 	found('freshness').textContent = '';
 	show(false);
