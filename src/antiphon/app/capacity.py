@@ -25,12 +25,13 @@ from antiphon.providers.base import (
 from antiphon.sessions.capacity import ConversationCost, capacity
 from antiphon.telemetry.logs import logger
 
-SOCKET_CORES = 0.006
-"""Socket, engine and pacing of one conversation: `antiphon load --callers 20` against scripted providers took 12 % of a
-core, of this project's two-core reference machine."""
+SOCKET_CORES = 0.008
+"""Socket, engine and pacing of one conversation: 20 callers of `antiphon load` against scripted providers took 14 % of
+a core, of a two-core machine."""
 
-SESSION_BYTES = 3 * 2**20
-"""Its buffers, history and replay: 20 such sessions added 45 MB; docs/reliability.md."""
+SESSION_BYTES = 4 * 2**20
+"""Those 20 added 28 MB in half a minute, 1.4 MB each; and each keeps its last minute and a half of sound, up
+to 3 MB."""
 
 TURN_EVERY_S = 8.0
 """How often a turn comes in a lively conversation."""
