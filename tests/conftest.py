@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,11 @@ settings.load_profile("antiphon")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_time: an async test with real sockets, on a real clock")
+    if "ANTIPHON_DATA" not in os.environ:
+        # Servers that tests start keep a ledger and figures: not among those of whoever runs the tests.
+        folder = tempfile.TemporaryDirectory(prefix="antiphon-data-", ignore_cleanup_errors=True)
+        os.environ["ANTIPHON_DATA"] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 @pytest.hookimpl(tryfirst=True)
