@@ -122,7 +122,7 @@ class ListenLine:
         if kind == "Results":
             try:
                 utterance.results(told)
-            except (LookupError, TypeError, ValueError):
+            except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
                 raise malformed(self._names, "results without their words") from None
         elif kind == "UtteranceEnd":
             utterance.utterance_end()
@@ -134,7 +134,7 @@ class ListenLine:
     def _read(self, message: str | bytes) -> dict[str, Any]:
         try:
             told = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise malformed(self._names, "a message that is not JSON") from None
         if not isinstance(told, dict):
             raise malformed(self._names, "a message that is no JSON object")

@@ -105,7 +105,7 @@ class Utterance:
         return self.sent_s - self._final_s < GRAIN_S
 
     def results(self, told: Mapping[str, Any]) -> None:
-        """A ``Results`` message. Raises ValueError, TypeError, LookupError when it is not one."""
+        """A ``Results`` message. Raises some plain error when it is not one."""
         start_s, end_s = float(told["start"]), float(told["start"]) + float(told["duration"])
         if end_s <= self.begin_s + GRAIN_S and start_s < self.begin_s:
             return  # of the utterance before

@@ -13,6 +13,9 @@ from typing import Any
 
 from antiphon.providers.base import WordTime
 
+LONGEST = 1e9
+"""A time larger than this is none, in seconds or ms."""
+
 _UNSPACED = re.compile(r"[぀-ヿ㐀-鿿]")
 """Scripts written without spaces: each character counts as a word."""
 
@@ -86,9 +89,14 @@ def _times(chars: Any, starts: list[float], ends: list[float], unit: float) -> C
 
 
 def _numbers(value: object) -> list[float]:
-    if not isinstance(value, list) or not all(isinstance(number, int | float) for number in value):
+    if not isinstance(value, list) or not all(_is_time(number) for number in value):
         return []
     return [float(number) for number in value]
+
+
+def _is_time(number: object) -> bool:
+    """JSON lets NaN, infinity and numbers of any size through."""
+    return isinstance(number, int | float) and abs(number) < LONGEST
 
 
 class TimedText:

@@ -163,7 +163,7 @@ class Speaking:
                 pcm, times = b"", CharTimes()
             else:
                 cut_s = rest.starts_s[0]
-                at = 2 * round(cut_s * self._rate)
+                at = min(max(2 * round(cut_s * self._rate), 0), len(pcm))
                 clause.take(pcm[:at], mine)
                 pcm, times = pcm[at:], rest.later(-cut_s)
             if not clause.timed.left:

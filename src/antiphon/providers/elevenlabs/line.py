@@ -139,7 +139,7 @@ class VoiceLine:
     def _read(self, message: str | bytes) -> dict[str, Any]:
         try:
             told = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise malformed(self._names, "a message that is not JSON") from None
         if not isinstance(told, dict):
             raise malformed(self._names, "a message that is no JSON object")
