@@ -143,6 +143,14 @@ def test_a_malformed_key_stops_the_command_and_is_not_repeated(key: str, command
     assert "ANTIPHON_OPENAI_API_KEY" in output
 
 
+def test_plain_doctor_misses_the_key_too() -> None:
+    env = scripted({"ANTIPHON_LLM": "scripted,openai", "OPENAI_API_KEY": "", "ANTIPHON_OPENAI_API_KEY": ""})
+    told = CliRunner().invoke(main, ["doctor", "--json"], env=env)
+    lines = {line["about"]: line for line in map(json.loads, told.output.splitlines())}
+    assert lines["providers"]["level"] == "fail"
+    assert "OPENAI_API_KEY" in lines["providers"]["text"]
+
+
 def test_serving_without_the_key_that_is_needed_does_not_start() -> None:
     env = scripted({"ANTIPHON_LLM": "openai", "OPENAI_API_KEY": "", "ANTIPHON_OPENAI_API_KEY": ""})
     told = CliRunner().invoke(main, ["serve", "--port", "8099"], env=env)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from antiphon.app.adapters import asks_vendors, check_choices
 from antiphon.app.assistant import first_choices, local_refs
 from antiphon.app.local import catalog_entry, chosen_profile
 from antiphon.app.scripted import check_scripted
@@ -102,9 +104,18 @@ def provider_findings(settings: Settings) -> Iterator[Finding]:
         f"{kind} {'→'.join(map(str, chain))}" for kind, chain in first_choices(settings).items()
     )
     profile, why = chosen_profile(settings)
-    local = any(chain[0].provider == "local" for chain in first_choices(settings).values())
+    choices = [choice for chain in first_choices(settings).values() for choice in chain]
+    local = any(choice.provider == "local" for choice in choices)
+    try:
+        asyncio.run(check_choices(settings))
+    except SettingsError as error:
+        yield Finding(about="providers", level="fail", text=error.message)
+        return
     yield Finding(
-        about="providers", level="ok", text=f"{chains}; profile {profile.name} ({why})" if local else chains
+        about="providers",
+        level="ok",
+        text=f"{chains}; profile {profile.name} ({why})" if local else chains,
+        advice="Try them: antiphon doctor --providers" if asks_vendors(first_choices(settings)) else "",
     )
 
 
