@@ -143,6 +143,21 @@ async def test_a_reply_that_breaks_off_is_heard_whole() -> None:
         assert conversation.all(events.Failed) == []
 
 
+@pytest.mark.parametrize("fault", ["fail", "stall", "cut", "hush"])
+async def test_a_streaming_recogniser_that_fails_is_replaced_by_a_batch_one(fault: Fault) -> None:
+    streaming = ScriptedRecognizer(latency_s=0.12, streaming=True, faults=[fault, fault])
+    batch = ScriptedRecognizer(latency_s=0.3, provider="local")
+    hearing = ResilientRecognizer(Chain([streaming, batch], kind="asr"))
+    async with talk({"France": "It is Paris.", "Spain": "It is Madrid."}, recognizer=hearing) as conversation:  # type: ignore[arg-type]
+        conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
+        conversation.user.says("and the one of Spain", from_=9.0, to=10.0)
+        await conversation.until(16.0)
+        assert conversation.turns() == ["what is the capital of France", "and the one of Spain"]
+        assert conversation.heard() == "It is Paris. It is Madrid."
+        assert conversation.sounds_from() - 2.0 < 4.0
+        assert conversation.all(events.Failed) == []
+
+
 async def test_when_no_voice_can_speak_the_apology_that_was_made_ahead_is_heard() -> None:
     voice = ScriptedSynthesizer(first_chunk_s=0.1)
     chain: Chain[Synthesizer] = Chain([voice], kind="tts")
