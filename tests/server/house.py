@@ -27,6 +27,7 @@ from antiphon.providers.scripted import (
     ScriptedVoiceDetector,
 )
 from antiphon.server.application import Application, FrontDoor
+from antiphon.server.entrance import EntranceStores
 from antiphon.server.serving import Server, listen
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.offer import Assistant, Offer, Voice
@@ -170,6 +171,7 @@ async def open_house(
     limits: VoiceLimits | None = None,
     send_buffer: int | None = None,
     backing: Backing | None = None,
+    stores: EntranceStores | None = None,
     **door: Any,
 ) -> AsyncIterator[House]:
     """A server on a free loopback port, ready unless ``loading`` says otherwise. ``send_buffer``: bytes
@@ -184,6 +186,7 @@ async def open_house(
         FrontDoor(max_sessions=max_sessions, allowed_origins=allowed_origins, limits=limits, **door),
         loading or load,
         backing=backing,
+        stores=stores,
     )
     server = Server(application, max_message_bytes=limits.max_message_bytes)
     listening = listen("127.0.0.1", 0)

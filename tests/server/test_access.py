@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from ipaddress import ip_network
 from typing import Any
 
@@ -12,13 +12,18 @@ import httpx
 import pytest
 import structlog
 from tests.server.house import Caller, House, open_house
+from tests.valkey_server import ValkeyServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from antiphon.conversation.events import Event
 from antiphon.conversation.listening import SessionFacts
 from antiphon.server.credentials import ApiKeys, Password
+from antiphon.server.entrance import EntranceStores
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.address_limits import LimitPolicy
+from antiphon.sessions.tickets import ValkeyTickets
+from antiphon.sessions.valkey_limits import ValkeyLimits
+from antiphon.store.valkey import open_valkey
 
 PASSWORD = "open sesame, please"
 KEY = "key-of-the-shop-0123456789"
@@ -329,6 +334,62 @@ async def test_a_conversation_ends_at_its_longest() -> None:
                 assert caller.messages[-1]["code"] == "ended"
             await asyncio.wait_for(house.application.registry.emptied(), 5)
         assert counts.endings == ["ended"]
+
+
+# ---- several replicas
+
+
+@asynccontextmanager
+async def replica(server: ValkeyServer) -> AsyncIterator[House]:
+    """One of those that share a store."""
+    async with open_valkey(server.url) as valkey:
+        stores = EntranceStores(tickets=ValkeyTickets(valkey), limits=ValkeyLimits(valkey))
+        limits = LimitPolicy(sessions=2, connects_per_minute=0)
+        async with open_house(ways=WAYS, stores=stores, addresses=limits) as house:
+            yield house
+
+
+async def test_a_ticket_of_one_replica_is_good_at_another_and_once(valkey: ValkeyServer) -> None:
+    async with replica(valkey) as here, replica(valkey) as there:
+        value = await ticket(here)
+        async with there.connect(subprotocols=with_ticket(value)) as caller:
+            await talks(caller)
+        for house in (here, there):
+            async with house.connect(subprotocols=with_ticket(value)) as caller:
+                await turned_away(caller, "bad_ticket", 1008)
+
+
+async def test_an_address_has_so_many_conversations_at_all_replicas_together(valkey: ValkeyServer) -> None:
+    async with replica(valkey) as here, replica(valkey) as there:
+        async with here.connect(subprotocols=with_ticket(await ticket(here))) as one:
+            await talks(one)
+            async with there.connect(subprotocols=with_ticket(await ticket(here))) as two:
+                await talks(two)
+                async with there.connect(subprotocols=with_ticket(await ticket(there))) as three:
+                    await turned_away(three, "rate_limited", 1013)
+
+
+async def test_guesses_are_counted_at_all_replicas_together(valkey: ValkeyServer) -> None:
+    async with replica(valkey) as here, replica(valkey) as there:
+        statuses = [
+            (await post(house, "/api/tickets", {"password": f"guess {n}"})).status_code
+            for n in range(6)
+            for house in (here, there)
+        ]
+    assert statuses == [401] * 10 + [429] * 2
+
+
+async def test_without_the_store_callers_are_still_let_in_and_held_to_their_limits(
+    valkey: ValkeyServer,
+) -> None:
+    async with replica(valkey) as house:
+        valkey.kill()
+        async with house.connect(subprotocols=with_ticket(await ticket(house))) as one:
+            await talks(one)
+            async with house.connect(subprotocols=with_ticket(await ticket(house))) as two:
+                await talks(two)
+                async with house.connect(subprotocols=with_ticket(await ticket(house))) as three:
+                    await turned_away(three, "rate_limited", 1013)
 
 
 # ---- operators

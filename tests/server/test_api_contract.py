@@ -59,13 +59,13 @@ OPERATORS = served()[1].include(path_regex="^/api/(sessions|operator)")
 """A server of their own: strangers' attempts would slow them down."""
 
 
-@SCHEMA.parametrize()
+@SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_asked(case: Any) -> None:
     case.call_and_validate(checks=CHECKS)
 
 
-@OPERATORS.parametrize()
+@OPERATORS.parametrize()  # type: ignore[untyped-decorator]
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_an_operator_asks(case: Any) -> None:
     case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {TOKEN}"})

@@ -83,7 +83,7 @@ async def test_a_token_names_its_user(provider: Provider) -> None:
 
 def none_signed() -> str:
     return jwt.encode(
-        {"iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 300, "sub": "mallory"}, None, "none"
+        {"iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 300, "sub": "mallory"}, "", "none"
     )
 
 

@@ -32,15 +32,21 @@ class TicketRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    password: Annotated[str, Field(max_length=1000)] = Field(
-        "", description="With the access mode `password`."
-    )
-    origin: Annotated[str, Field(max_length=300)] | None = Field(
-        None, description="A backend only: the origin of the page it is for; left out: any that may connect."
-    )
-    address: Annotated[str, Field(max_length=100)] | None = Field(
-        None, description="A backend only: the IP address it is for, or `any`; left out: the backend's own."
-    )
+    password: Annotated[str, Field(max_length=1000, description="With the access mode `password`.")] = ""
+    origin: Annotated[
+        str | None,
+        Field(
+            max_length=300,
+            description="A backend only: the origin of the page it is for; left out: any that may connect.",
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="A backend only: the IP address it is for, or `any`; left out: the backend's own.",
+        ),
+    ] = None
 
 
 class TicketAnswer(BaseModel):
