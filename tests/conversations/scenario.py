@@ -18,7 +18,7 @@ from antiphon.conversation.allowance import Allowance
 from antiphon.conversation.config import ConversationConfig, Providers
 from antiphon.conversation.conversation import Conversation
 from antiphon.conversation.memory import Memory
-from antiphon.providers.base import Recognizer, Synthesizer
+from antiphon.providers.base import LanguageModel, Recognizer, Synthesizer
 from antiphon.providers.scripted import (
     Reply,
     ScriptedLanguageModel,
@@ -193,7 +193,7 @@ async def talk(
     policy: TurnPolicy | None = None,
     config: ConversationConfig | None = None,
     recognizer: Recognizer | None = None,
-    language_model: ScriptedLanguageModel | None = None,
+    language_model: LanguageModel | None = None,
     synthesizer: Synthesizer | None = None,
     turn_model: ScriptedTurnModel | None = None,
     allowance: Allowance | None = None,
