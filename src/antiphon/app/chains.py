@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from antiphon.app.adapters import Adapters
 from antiphon.app.local import Spoken
@@ -45,7 +47,9 @@ class Chains:
         rules = BreakerRules(failures=settings.breaker_failures, rest_s=settings.breaker_rest_s)
 
         def chain(kind: Spoken, links: Sequence[A]) -> Chain[A]:
-            return Chain(links, kind=kind, limits=limits(settings, kind), rules=rules, watch=_told)
+            return Chain(
+                links, kind=kind, limits=limits(settings, kind), rules=rules, watch=_told, broke=_broke
+            )
 
         self._settings = settings
         self._scripted = adapters.synthesizers[0].info.provider == "scripted"
@@ -119,6 +123,13 @@ def stock_phrases(language: str) -> tuple[str, ...]:
     """What is said when nothing else can be, as the voice is given it."""
     said = (apology(language), farewell(language))
     return tuple(dict.fromkeys(text for phrase in said for text in (speakable(phrase, language), phrase)))
+
+
+def _broke(provider: str, bug: BaseException) -> None:
+    """An adapter raised what no adapter may. The frames say where; the error's own words could hold speech."""
+    frames = traceback.extract_tb(bug.__traceback__)
+    where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-4:]]
+    log.error("an adapter failed", provider=provider, error=type(bug).__name__, where=where)
 
 
 def _told(state: ProviderState) -> None:

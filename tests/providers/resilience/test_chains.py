@@ -22,10 +22,16 @@ from tests.providers.resilience.chains import (
 
 from antiphon.audio.level import level_dbfs
 from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable
-from antiphon.providers.base import LanguageOptions, Message, SpeechOptions, Text
+from antiphon.providers.base import LanguageModel, LanguageOptions, Message, SpeechOptions, Text
 from antiphon.providers.metering import counting
-from antiphon.providers.resilience import HealthBoard, Limits, probe_while_open
-from antiphon.providers.scripted import Fault
+from antiphon.providers.resilience import (
+    Chain,
+    HealthBoard,
+    Limits,
+    ResilientLanguageModel,
+    probe_while_open,
+)
+from antiphon.providers.scripted import Fault, ScriptedLanguageModel
 
 BAD_KEY = ProviderRejected("the key was refused", provider="one:language-model", cause="bad_key")
 
@@ -321,6 +327,26 @@ async def test_once_it_is_back_it_is_used_within_ten_seconds(fault: Fault) -> No
     assert all(who == "one" for at, who in served if at > again)
 
 
+async def test_a_probe_that_fails_in_a_new_way_does_not_end_the_watch() -> None:
+    asked = 0
+
+    def buggy(messages: object) -> str:
+        nonlocal asked
+        asked += 1
+        if asked < 8:
+            raise KeyError("choices")
+        return STORY
+
+    chain = models(ScriptedLanguageModel(buggy, provider="one"), model("two"))
+    async with asyncio.TaskGroup() as group:
+        probing = group.create_task(probe_while_open(chain))
+        for _ in range(60):
+            reply = await ask(chain)
+            await asyncio.sleep(0.5)
+        probing.cancel()
+    assert reply.outcomes() == [("one", "ok")]
+
+
 async def test_an_idle_chain_is_not_probed() -> None:
     dead = model(faults=["fail"] * 500)
     chain = models(dead, model("two"))
@@ -363,6 +389,22 @@ async def test_the_board_tells_how_they_do() -> None:
     assert (first.breaker, first.last_error) == ("open", "the key was refused")
     assert second.position == 1
     assert second.first_ms == pytest.approx(300.0)
+
+
+async def test_a_bug_of_an_adapter_costs_a_request_and_is_told_of() -> None:
+    def buggy(messages: object) -> str:
+        raise KeyError("choices")
+
+    told: list[str] = []
+    chain: Chain[LanguageModel] = Chain(
+        [ScriptedLanguageModel(buggy, provider="one"), model("two")],
+        kind="llm",
+        broke=lambda name, bug: told.append(f"{name} {type(bug).__name__}"),
+    )
+    reply = await ask(ResilientLanguageModel(chain))
+    assert reply.text == STORY
+    assert reply.outcomes() == [("one", "broken"), ("two", "ok")]
+    assert told == ["one:language-model KeyError"]
 
 
 # ---- nothing is left behind -------------------------------------------------------------------------------

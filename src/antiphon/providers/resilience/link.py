@@ -29,7 +29,15 @@ Watch = Callable[[ProviderState], None]
 """Told when a breaker opens or closes; must neither block nor raise."""
 
 
+Broke = Callable[[str, BaseException], None]
+"""Told of an adapter that raised what no adapter may: its name, and what it was. Must neither block nor raise."""
+
+
 def _nobody(_: ProviderState) -> None:
+    pass
+
+
+def _unheard(_: str, __: BaseException) -> None:
     pass
 
 
@@ -48,7 +56,14 @@ class Link(Generic[A]):
     """One provider of a chain."""
 
     def __init__(
-        self, adapter: A, *, kind: Kind, position: int, rules: BreakerRules, watch: Watch = _nobody
+        self,
+        adapter: A,
+        *,
+        kind: Kind,
+        position: int,
+        rules: BreakerRules,
+        watch: Watch = _nobody,
+        broke: Broke = _unheard,
     ) -> None:
         self.adapter = adapter
         self.kind = kind
@@ -58,6 +73,7 @@ class Link(Generic[A]):
         self.usual = Usual()
         self.last_error = ""
         self._watch = watch
+        self._broke = broke
 
     @property
     def name(self) -> str:
@@ -85,6 +101,10 @@ class Link(Generic[A]):
         self.last_error = error.message
         if self.breaker.failed(now, treatment_of(error)):
             self._watch(self.state(now))
+
+    def broke(self, bug: BaseException) -> None:
+        """Its adapter raised what no adapter may."""
+        self._broke(self.name, bug)
 
     def state(self, now: float) -> ProviderState:
         """As others are shown it."""
@@ -115,6 +135,7 @@ class Chain(Generic[A]):
         limits: Limits | None = None,
         rules: BreakerRules | None = None,
         watch: Watch = _nobody,
+        broke: Broke = _unheard,
     ) -> None:
         if not adapters:
             raise ValueError("a chain needs at least one provider")
@@ -122,7 +143,7 @@ class Chain(Generic[A]):
         self.kind = kind
         self.limits = limits or Limits()
         self.links = tuple(
-            Link(adapter, kind=kind, position=position, rules=rules, watch=watch)
+            Link(adapter, kind=kind, position=position, rules=rules, watch=watch, broke=broke)
             for position, adapter in enumerate(adapters)
         )
         self.asked_at: float | None = None

@@ -51,9 +51,15 @@ async def probe(provider: Probed[A], link: Link[A]) -> None:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await provider.probe(link)
     except TimeoutError:
-        error = ProviderUnavailable(f"{link.name} fell silent", provider=link.name, cause="timeout")
-        link.failed(loop.time(), error)
+        link.failed(loop.time(), _unavailable(link, "fell silent", "timeout"))
     except AntiphonError as error:
         link.failed(loop.time(), error)
+    except Exception as bug:  # noqa: BLE001 - the edge: a probe that fails in a new way must not end the watch
+        link.broke(bug)
+        link.failed(loop.time(), _unavailable(link, "failed", "broken"))
     else:
         link.answered(loop.time())
+
+
+def _unavailable(link: Link[A], how: str, cause: str) -> ProviderUnavailable:
+    return ProviderUnavailable(f"{link.name} {how}", provider=link.name, cause=cause)

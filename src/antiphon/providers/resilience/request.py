@@ -115,15 +115,25 @@ class Request(Generic[A, P]):
                 raise ProviderEmpty(f"{self.link.name} gave nothing", provider=self.link.name, cause="empty")
         except AntiphonError as error:
             return error
-        except BaseExceptionGroup as failures:
-            error_or_bug = sole(failures)
-            if not isinstance(error_or_bug, AntiphonError):
-                raise error_or_bug from None
-            return error_or_bug
         except TimeoutError:
             name = self.link.name
             return ProviderUnavailable(f"{name} took too long", provider=name, cause="timeout")
+        except Exception as failure:  # noqa: BLE001 - the edge: a bug of an adapter costs a request, not a call
+            return self._error_of(failure)
         return None
+
+    def _error_of(self, failure: Exception) -> AntiphonError:
+        """What a stream's tasks failed with; bugs are told to whoever keeps watch."""
+        cause = sole(failure) if isinstance(failure, BaseExceptionGroup) else failure
+        if isinstance(cause, AntiphonError):
+            return cause
+        self.link.broke(cause)
+        name = self.link.name
+        return ProviderUnavailable(
+            f"{name}'s adapter failed ({type(cause).__name__}); the server's log says where",
+            provider=name,
+            cause="broken",
+        )
 
     def _look_at(self, piece: P) -> None:
         now = asyncio.get_running_loop().time()
