@@ -21,6 +21,7 @@ import os
 import random
 import struct
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -202,22 +203,28 @@ async def talk(url: str, talkers: int, minutes: float, seed: int) -> dict[str, A
 async def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Peace, attack, peace."""
     settings = {"ANTIPHON_MAX_SESSIONS": str(chosen.connections + chosen.talkers + 10)}
-    async with server(**settings) as watched:
-        url = watched.where.http
-        port = watched.where.uri.port
-        await talk(url, chosen.talkers, min(chosen.minutes, 0.5), 0)  # warm
-        # A first small attack: code that is loaded and caches that fill belong to the server, not to the attack.
-        await Attack(port, chosen.frames // 10, chosen.connections, 5.0).run()
-        peace = await talk(url, chosen.talkers, chosen.minutes, 1)
-        before = await settled(watched)
-        attack = Attack(port, chosen.frames, chosen.connections, chosen.minutes * 60 * 0.8)
-        async with asyncio.TaskGroup() as tasks:
-            attacking = tasks.create_task(attack.run())
-            under = await talk(url, chosen.talkers, chosen.minutes, 1)
-            await attacking
-        after = await settled(watched)
-        again = await talk(url, chosen.talkers, min(chosen.minutes, 0.5), 2)
-        return judged(peace, under, again, before, after, attack)
+    with tempfile.TemporaryDirectory() as folder:
+        async with server(ANTIPHON_DATA=folder, **settings) as watched:
+            return await attacked(watched, chosen)
+
+
+async def attacked(watched: Watched, chosen: argparse.Namespace) -> dict[str, Any]:
+    """What came of it."""
+    url = watched.where.http
+    port = watched.where.uri.port
+    await talk(url, chosen.talkers, min(chosen.minutes, 0.5), 0)  # warm
+    # A first small attack: code that is loaded and caches that fill belong to the server, not to the attack.
+    await Attack(port, chosen.frames // 10, chosen.connections, 5.0).run()
+    peace = await talk(url, chosen.talkers, chosen.minutes, 1)
+    before = await settled(watched)
+    attack = Attack(port, chosen.frames, chosen.connections, chosen.minutes * 60 * 0.8)
+    async with asyncio.TaskGroup() as tasks:
+        attacking = tasks.create_task(attack.run())
+        under = await talk(url, chosen.talkers, chosen.minutes, 1)
+        await attacking
+    after = await settled(watched)
+    again = await talk(url, chosen.talkers, min(chosen.minutes, 0.5), 2)
+    return judged(peace, under, again, before, after, attack)
 
 
 async def settled(watched: Watched) -> Footprint:
