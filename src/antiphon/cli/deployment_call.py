@@ -223,7 +223,8 @@ async def call_findings(trial: Trial) -> AsyncIterator[tuple[Finding, Answer | N
             return
         if trial.speak:
             yield await _turn_finding(line)
-        yield await _resume_finding(line), None
+            # Only now: a conversation without a word in it is not kept for anybody.
+            yield await _resume_finding(line), None
         if trial.watch_s:
             yield await _watch_finding(line, trial.watch_s), None
         line.hang_up()

@@ -26,7 +26,9 @@ MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "fail": ("✗", "red"
 @click.option("--api-key", envvar="ANTIPHON_API_KEY", default="", help="Where your backend has one.")
 @click.option("--insecure", is_flag=True, help="Go on in spite of a certificate that nobody vouches for.")
 @click.option("--http-port", type=int, default=80, show_default=True, help="Where plain HTTP is answered.")
-@click.option("--no-turn", is_flag=True, help="Do not speak: it costs a cent's tenth.")
+@click.option(
+    "--no-turn", is_flag=True, help="Do not speak (a turn costs a tenth of a cent), nor try to resume."
+)
 @click.option(
     "--watch",
     type=click.FloatRange(0, 3600),
@@ -51,6 +53,10 @@ def verify(
 
     The exit status is 1 when a link is broken.
     """
+    if no_turn and watch:
+        raise click.UsageError(
+            "--watch needs a turn: a conversation without a word in it is not kept for anybody."
+        )
     at = address(url, insecure=insecure)
     trial = Trial(
         at=at, credentials=Credentials(password=password, bearer=api_key), speak=not no_turn, watch_s=watch
