@@ -30,7 +30,7 @@ def test_a_lost_connection_comes_back_by_itself_and_goes_on(visit: Come, server:
     caller.close(1011)
     again = server.accept(welcome=False)
     resume = again.expect("start")["resume"]
-    assert resume == {"session_id": "s1", "token": "t1", "last_seq": 5}
+    assert resume == {"session_id": "s1", "token": "t1", "last_seq": 5, "played": None}
     again.session(resumed=True)
     visitor.now("back")
     assert visitor.page.inner_text("#hint") == "Right where we were."
@@ -177,6 +177,18 @@ def test_no_password_no_entry(visit: Come, server: ScriptedServer) -> None:
     visitor.page.keyboard.press("Escape")
     visitor.now("failed")
     visitor.says("asks for a password")
+
+
+def test_where_no_password_helps_none_is_asked(visit: Come, server: ScriptedServer) -> None:
+    server.options = {**OPTIONS, "ticket_required": True, "password": False}
+    told = {"code": "unauthorized", "message": "this server wants an API key", "retry_after_ms": None}
+    server.ticket_answers = [(401, told)]
+    visitor = visit()
+    visitor.until("document.querySelector('[name=voice]').options.length === 3")
+    visitor.page.click("#shape")
+    visitor.now("failed")
+    visitor.says("this server wants an API key")
+    assert not visitor.page.is_visible("#entry")
 
 
 def test_a_ticket_that_has_to_wait_is_asked_for_again(visit: Come, server: ScriptedServer) -> None:
