@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from antiphon.server.callers import Network, Place, place_of
 from antiphon.server.request_ids import given_request_id, new_request_id
+from antiphon.sessions.rates import Rate, Rates
 from antiphon.telemetry.logs import logger
 
 CONTENT_POLICY = "; ".join(
@@ -48,6 +49,9 @@ TRANSPORT_SECURITY = "max-age=31536000"
 MOST_BODY = 64 * 1024
 """Bytes of a request's body; the largest that is asked for holds a few texts."""
 
+TELLING = Rate(count=1, per_s=60.0)
+"""Lines about one peer's claims: a proxy that is not in the settings makes one with every request."""
+
 QUIET_PATHS = frozenset({"/health", "/ready"})
 """Asked every few seconds by whatever watches over the server."""
 
@@ -72,6 +76,7 @@ class HttpEdge:
         self._app = app
         self._trusted = trusted_proxies
         self._refused = refused
+        self._told = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -91,10 +96,11 @@ class HttpEdge:
     def _put_in_place(self, scope: Scope, found: Place) -> None:
         """Address and scheme as they are, for everyone further in."""
         if found.forged:
-            log.warning(
-                "forwarded address not believed", peer=found.address, setting="ANTIPHON_TRUSTED_PROXIES"
-            )
             self._refused("forged_address")
+            if not self._told.spend(found.address, TELLING, now=time.monotonic()):
+                log.warning(
+                    "forwarded address not believed", peer=found.address, setting="ANTIPHON_TRUSTED_PROXIES"
+                )
         scope["client"] = (found.address, 0) if found.address else None
         plain, safe = ("ws", "wss") if scope["type"] == "websocket" else ("http", "https")
         scope["scheme"] = safe if found.secure else plain

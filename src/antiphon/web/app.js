@@ -35,7 +35,7 @@ let told = { reply: '', ms: 0, now: 0 };
 let heard = null;
 /** Microphone sound while the line is lost, to be sent when the conversation goes on. @type {{ pcm: ArrayBuffer, loud: number }[]} */
 let kept = [];
-let ticketRequired = false;
+let [ticketRequired, byPassword] = [false, true];
 /** @type {WakeLockSentinel | null | undefined} */
 let awake;
 
@@ -75,7 +75,7 @@ function dispatch(event) {
 const obey = {
 	async connect() {
 		const { ticket } = ticketRequired ? await import('./ticket.js') : { ticket: null };
-		const given = await ticket?.();
+		const given = await ticket?.(byPassword);
 		if (state.phase === 'idle' || state.phase === 'failed') return; // thought better of it meanwhile
 		const { message, retry_after_ms } = given ?? {};
 		if (!message) return line.open(socketAddress(document.baseURI), subprotocols(given?.ticket ?? null));
@@ -113,6 +113,7 @@ async function ask() {
 	if (readiness?.ready === false) return void setTimeout(ask, READY_EVERY);
 	const options = await fetch('api/options').then((answer) => answer.json()).catch(() => null);
 	ticketRequired = !!options?.ticket_required;
+	byPassword = options?.password !== false;
 	if (options) Object.assign(preferences, settings.offer(options));
 }
 

@@ -4,16 +4,17 @@ import { open, page } from './views/drawer.js';
 
 const KEPT = 'antiphon-password';
 
-/** What the server gives; or why not (`message`), and when to ask again (`retry_after_ms`, if that may help).
- * @type {() => Promise<{ ticket?: string, message?: string, retry_after_ms?: number }>} */
-export async function ticket() {
+/** What the server gives; or why not (`message`), and when to ask again (`retry_after_ms`, if that may help). A person
+ * is asked only where there is a password to be known.
+ * @type {(byPassword: boolean) => Promise<{ ticket?: string, message?: string, retry_after_ms?: number }>} */
+export async function ticket(byPassword) {
 	for (let password = kept(); ; ) {
 		const answer = await ask(password).catch(() => null);
 		if (!answer) return { message: 'The server cannot be reached.', retry_after_ms: 2000 };
 		const told = await answer.json().catch(() => ({}));
 		if (answer.ok) return keep(password), { ticket: told.ticket };
 		const { message = 'This server did not give out a ticket.', retry_after_ms } = told.error ?? {};
-		if (answer.status !== 401) return { message, retry_after_ms: retry_after_ms ?? undefined };
+		if (answer.status !== 401 || !byPassword) return { message, retry_after_ms: retry_after_ms ?? undefined };
 		keep('');
 		page.why.textContent = password ? 'That was not it. Try again.' : '';
 		password = await asked();
