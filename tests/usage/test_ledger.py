@@ -147,6 +147,13 @@ async def test_calls_are_booked_as_they_end_and_written_soon(tmp_path: Path) -> 
         await till.keeper.written()
         assert till.keeper.totals().unwritten == 0
         assert till.keeper.totals().unpriced == {"strange:voice": 1}
+        lines = {line.provider: line for line in till.keeper.totals().lines}
+        assert (lines["scripted"].calls, lines["scripted"].characters, lines["scripted"].micros) == (
+            1,
+            100,
+            1_500,
+        )
+        assert (lines["strange"].calls, lines["strange"].unpriced, lines["strange"].micros) == (1, 1, 0)
         assert [alert.name for alert in till.alerts] == ["unpriced strange:voice"]
         assert dict(await books.spent(TODAY)) == {"day 2026-11-23": 1_500, "key 2026-11-23 ann": 1_500}
     books.close()

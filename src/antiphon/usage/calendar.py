@@ -42,6 +42,8 @@ class Calendar:
         self._steady = steady
         self._day = self.day_of(wall())
         self._behind_since: float | None = None
+        self._span = (0.0, 0.0)
+        """From when to when, in seconds since 1970, it is ``_day``: asked for with every call, and worked out once."""
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, as the clock says."""
@@ -53,23 +55,33 @@ class Calendar:
 
     def today(self) -> date:
         """The day to book on."""
-        day = self.day_of(self._wall())
+        now = self._wall()
+        if self._span[0] <= now < self._span[1]:
+            self._behind_since = None
+            return self._day
+        day = self.day_of(now)
         if day >= self._day:
             self._behind_since = None
             self._day = day
+            self._span = self._begin_of(day), self._begin_of(day + timedelta(days=1))
             return day
         if self._behind_since is None:
             self._behind_since = self._steady()
         elif self._steady() - self._behind_since >= HELD_S:
             self._behind_since = None
             self._day = day
+            self._span = (0.0, 0.0)
         return self._day
 
     def not_before(self, day: date) -> None:
         """The ledger has this day already: as if it had been seen."""
         self._day = max(self._day, day)
+        self._span = (0.0, 0.0)
 
     def until_tomorrow_s(self) -> float:
         """Seconds until the next day begins, at least 1. A day may have 23 or 25 hours."""
-        morning = datetime.combine(self.today() + timedelta(days=1), time(), self.zone)
-        return max(morning.timestamp() - self._wall(), 1.0)
+        return max(self._begin_of(self.today() + timedelta(days=1)) - self._wall(), 1.0)
+
+    def _begin_of(self, day: date) -> float:
+        """Seconds since 1970."""
+        return datetime.combine(day, time(), self.zone).timestamp()
