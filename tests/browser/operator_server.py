@@ -10,7 +10,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -53,13 +53,16 @@ class Day:
         self._turns = 0
         self._until: dict[str, float] = {}
 
-    def pass_by(self, end: float, *, hours: float = 24.0) -> None:
-        """Everything up to ``end``."""
+    def pass_by(
+        self, end: float, *, hours: float = 24.0, at_time: Callable[[float], None] = lambda at: None
+    ) -> None:
+        """Everything up to ``end``; ``at_time`` is told how far it is."""
         at = end - hours * 3600
         while at < end:
             hour = (at % 86_400) / 3600
             busy = max(0.05, math.sin((hour - 6) / 24 * 2 * math.pi) * 0.5 + 0.5)
             at += self._dice.expovariate(busy / 30)
+            at_time(min(at, end))
             if at < end:
                 self._told.clock.at = at
                 self._leave(at)
@@ -87,6 +90,8 @@ class Day:
         question, answer = dice.choice(QUESTIONS)
         turn, reply = f"t{self._turns}", f"r{self._turns}"
         self._told.tell(events.TranscriptChanged(turn_id=turn, text=question, final=True), session=session)
+        interrupted = dice.random() < 0.12
+        self._decide(session, interrupted=interrupted)
         latency = self._latency(slow=slow)
         calls = tuple(self._call(kind, turn, reply, latency, answer) for kind in WHO)
         for call in calls:
@@ -109,10 +114,26 @@ class Day:
             latency_ms=latency,
             stages=_stages(latency),
             calls=calls,
-            interrupted=dice.random() < 0.12,
+            interrupted=interrupted,
             error="provider_unavailable" if slow and dice.random() < 0.1 else "",
         )
         self._told.tell(done, session=session)
+
+    def _decide(self, session: str, *, interrupted: bool) -> None:
+        """What the flight recorder says of a turn now and then."""
+        if interrupted:
+            cut = events.Interrupted(reply_id="r", heard_ms=900, heard_text="")
+            self._told.tell(cut, session=session)
+        for share, kind, reason in (
+            (0.85, "release", "the prepared answer fits"),
+            (0.15, "discard", "the prepared answer is thrown away: the user went on"),
+            (0.05, "resume", "the reply goes on: a backchannel"),
+            (0.02, "cancel", "the user went on before the reply was heard: the same turn"),
+            (0.01, "echo", "that is the assistant's own voice"),
+            (0.03, "drop", "nothing is answered: there were no words"),
+        ):
+            if self._dice.random() < share:
+                self._told.tell(events.Decision(at_s=0.0, kind=kind, reason=reason), session=session)
 
     def _latency(self, *, slow: bool) -> dict[str, float]:
         def about(ms: float, spread: float = 0.25) -> float:

@@ -32,6 +32,7 @@ from antiphon.server.serving import Server, listen
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.offer import Assistant, Offer, Voice
 from antiphon.sessions.readiness import Readiness
+from antiphon.telemetry.observability import Observability
 from antiphon.sessions.registry import Backing
 
 Message = dict[str, Any]
@@ -172,6 +173,7 @@ async def open_house(
     send_buffer: int | None = None,
     backing: Backing | None = None,
     stores: EntranceStores | None = None,
+    observability: Observability | None = None,
     **door: Any,
 ) -> AsyncIterator[House]:
     """A server on a free loopback port, ready unless ``loading`` says otherwise. ``send_buffer``: bytes

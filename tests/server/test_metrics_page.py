@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from tests.server.house import House, open_house
+from tests.telemetry.collector import collector
 
 from antiphon.server.metrics_page import wants_json
+from antiphon.telemetry.observability import Observability, Watching
 
 pytestmark = pytest.mark.real_time
 
@@ -98,6 +102,23 @@ async def test_what_the_operator_page_asks() -> None:
     assert none["turns"] == []
     assert report["tally"]["turns"] == 1
     assert other.status_code == 404
+
+
+async def test_an_answer_names_its_trace(tmp_path: Path) -> None:
+    with collector() as collected:
+        watching = Observability(Watching(traces=collected.url, data=tmp_path))
+        async with open_house(observability=watching, metrics_networks=NEAR) as served:
+            async with served.call() as caller:
+                await caller.speaks("what is the capital of France")
+                done = await caller.until("response_done")
+                text = (
+                    await served.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+                ).text
+    assert re.fullmatch(r"[0-9a-f]{32}", done["trace_id"])
+    assert f'# {{trace_id="{done["trace_id"]}"}}' in text, "an exemplar leads from the histogram to the trace"
+    assert done["trace_id"] in collected.trace_ids()
+    assert "voice.turn" in collected.names()
+    assert list((tmp_path / "days").glob("*.jsonl")), "what was counted is written when the server stops"
 
 
 async def test_the_page_is_served_and_holds_no_figure() -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import ClassVar
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+from tests.telemetry.collector import collector
 from tests.telemetry.listened import Clock, Told, call, lively_conversation
 
 from antiphon.telemetry.exporting import open_tracer
@@ -121,47 +118,17 @@ def test_ids_are_there_while_the_session_is() -> None:
     assert traces.trace_id("s") == ""
 
 
-class Collector(BaseHTTPRequestHandler):
-    """Takes what an OTLP exporter sends."""
-
-    received: ClassVar[list[ExportTraceServiceRequest]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.received.append(ExportTraceServiceRequest.FromString(body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.mark.real_time
 def test_spans_reach_a_collector() -> None:
-    class Here(Collector):
-        received: ClassVar[list[ExportTraceServiceRequest]] = []
-
     async def hold() -> None:
-        async with open_tracer(f"http://127.0.0.1:{server.server_port}/") as tracer:
-            Told([Traces(tracer)]).story(lively_conversation_once)
+        async with open_tracer(collected.url + "/") as tracer:
+            Told([Traces(tracer)]).story(story)
 
-    lively_conversation_once = lively_conversation()
-    with HTTPServer(("127.0.0.1", 0), Here) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        try:
-            asyncio.run(hold())
-        finally:
-            server.shutdown()
-            serving.join()
-    names = [
-        span.name
-        for request in Here.received
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
-    assert names.count("voice.turn") == 4
+    story = lively_conversation()
+    with collector() as collected:
+        asyncio.run(hold())
+    assert collected.names().count("voice.turn") == 4
+    assert len(collected.trace_ids()) == 1
 
 
 @pytest.mark.real_time

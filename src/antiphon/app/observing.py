@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from antiphon.errors import SettingsError
@@ -12,9 +13,19 @@ from antiphon.usage.calendar import time_zone
 from antiphon.usage.totals import Totals
 
 
-def observability_of(settings: Settings) -> Observability:
+def has_opentelemetry() -> bool:
+    """Whether the extra ``traces`` is installed."""
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:  # not even a part of it
+        return False
+
+
+def observability_of(
+    settings: Settings, *, can_trace: Callable[[], bool] = has_opentelemetry
+) -> Observability:
     """What watches the server. Raises SettingsError when traces are wanted and cannot be made."""
-    if settings.traces and find_spec("opentelemetry.exporter") is None:
+    if settings.traces and not can_trace():
         raise SettingsError(
             "ANTIPHON_TRACES is set, but OpenTelemetry is not installed. Install it with "
             "`pip install 'antiphon[traces]'`, or unset ANTIPHON_TRACES."
