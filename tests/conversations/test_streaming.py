@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.conversations.scenario import RATE_OUT, talk
+from tests.conversations.scenario import talk
 
 from antiphon.conversation import events
-from antiphon.conversation.config import ConversationConfig
 from antiphon.providers.scripted import ScriptedRecognizer, ScriptedSynthesizer
-
-STREAMING = ConversationConfig(output_rate=RATE_OUT, policy=ConversationConfig().turn_policy(streaming=True))
 
 STORY = "Once upon a time there was a miller who had three sons and a mill and a cat. " * 3
 
@@ -17,7 +14,7 @@ STORY = "Once upon a time there was a miller who had three sons and a mill and a
 @pytest.mark.parametrize("latency_s", [0.05, 0.2, 0.35, 0.6])
 async def test_late_words_are_not_lost(latency_s: float) -> None:
     recognizer = ScriptedRecognizer(latency_s=latency_s, streaming=True)
-    async with talk({"France": "Paris."}, recognizer=recognizer, config=STREAMING) as conversation:
+    async with talk({"France": "Paris."}, recognizer=recognizer) as conversation:
         conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
         await conversation.until(6.0)
         assert conversation.turns() == ["what is the capital of France"]
@@ -26,7 +23,7 @@ async def test_late_words_are_not_lost(latency_s: float) -> None:
 
 async def test_a_turn_holds_its_own_words_only() -> None:
     recognizer = ScriptedRecognizer(latency_s=0.2, streaming=True)
-    async with talk({}, otherwise="I see.", recognizer=recognizer, config=STREAMING) as conversation:
+    async with talk({}, otherwise="I see.", recognizer=recognizer) as conversation:
         for turn, text in enumerate(("first of all", "then another", "and the last")):
             conversation.user.says(text, from_=0.5 + 4 * turn, to=1.5 + 4 * turn)
         await conversation.until(13.0)
@@ -37,7 +34,7 @@ async def test_a_turn_holds_its_own_words_only() -> None:
 async def test_a_sign_of_listening_stops_nothing_and_is_not_heard_again(latency_s: float) -> None:
     recognizer = ScriptedRecognizer(latency_s=latency_s, streaming=True)
     replies = {"story": STORY, "France": "Paris."}
-    async with talk(replies, recognizer=recognizer, config=STREAMING) as conversation:
+    async with talk(replies, recognizer=recognizer) as conversation:
         conversation.user.says("tell me a story", from_=0.5, to=1.5)
         conversation.user.says("uh-huh", from_=4.0, to=4.4)
         await conversation.until(20.0)
@@ -54,9 +51,7 @@ async def test_a_sign_of_listening_stops_nothing_and_is_not_heard_again(latency_
 async def test_an_interruption_stops_the_reply(latency_s: float) -> None:
     recognizer = ScriptedRecognizer(latency_s=latency_s, streaming=True)
     voice = ScriptedSynthesizer(first_chunk_s=0.1)
-    async with talk(
-        {"story": STORY}, recognizer=recognizer, synthesizer=voice, config=STREAMING
-    ) as conversation:
+    async with talk({"story": STORY}, recognizer=recognizer, synthesizer=voice) as conversation:
         conversation.user.says("tell me a story", from_=0.5, to=1.5)
         conversation.user.says("stop that now please", from_=4.0, to=5.0)
         await conversation.until(12.0)

@@ -4,13 +4,14 @@ sockets."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from benchmarks.vendor_servers import VendorWorld, open_vendor_servers
 from benchmarks.vendor_servers.deepgram_sockets import deepgram_sockets
 from benchmarks.vendor_servers.elevenlabs_sockets import elevenlabs_sockets
-from tests.conversations.scenario import RATE_OUT, talk
+from tests.conversations.scenario import RATE_OUT, Talk, talk
 from tests.conversations.test_vendors import until
 
 from antiphon.app.assistant import open_assistant
@@ -20,6 +21,12 @@ from antiphon.settings import load_settings
 KEYS = {"ELEVENLABS_API_KEY": "key-one", "DEEPGRAM_API_KEY": "key-two", "ANTHROPIC_API_KEY": "key-three"}
 
 TURNS = 5
+
+
+def answered(conversation: Talk, turns: int) -> bool:
+    """Whether so many replies were heard to their end."""
+    done = len(conversation.all(events.ReplyDone))
+    return done >= turns and conversation.heard().count("the city of light.") >= turns
 
 
 @pytest.mark.real_time
@@ -47,7 +54,6 @@ async def test_turn_after_turn_over_the_same_connections(tmp_path: Path) -> None
             config = replace(
                 assistant.defaults,
                 output_rate=RATE_OUT,
-                policy=assistant.defaults.turn_policy(streaming=True),
             )
             async with talk(
                 config=config,
@@ -59,13 +65,7 @@ async def test_turn_after_turn_over_the_same_connections(tmp_path: Path) -> None
                     world.reply = f"Answer {turn} is Paris, the city of light."
                     at = conversation.now
                     conversation.user.says("what is the capital of France", from_=at + 0.3, to=at + 1.3)
-                    await until(
-                        conversation, lambda turn=turn: len(conversation.all(events.ReplyDone)) >= turn
-                    )
-                    await until(
-                        conversation,
-                        lambda turn=turn: conversation.heard().count("the city of light.") >= turn,
-                    )
+                    await until(conversation, partial(answered, conversation, turn))
                 assert conversation.turns() == ["what is the capital of France"] * TURNS
                 assert conversation.all(events.Failed) == []
                 calls = conversation.all(events.ReplyDone)[-1].calls

@@ -11,20 +11,14 @@ from benchmarks.vendor_servers.deepgram_sockets import KEY as DEEPGRAM_KEY
 from benchmarks.vendor_servers.deepgram_sockets import DeepgramSockets, deepgram_sockets
 from benchmarks.vendor_servers.elevenlabs_sockets import KEY as ELEVENLABS_KEY
 from benchmarks.vendor_servers.elevenlabs_sockets import ElevenLabsSockets, elevenlabs_sockets
-from tests.conversations.scenario import RATE_OUT, Talk, talk
+from tests.conversations.scenario import Talk, talk
 
 from antiphon.conversation import events
-from antiphon.conversation.config import INTERIM_S, ConversationConfig
 from antiphon.providers import deepgram, elevenlabs
 from antiphon.providers.deepgram import DeepgramRecognizer
 from antiphon.providers.elevenlabs import ElevenLabsStreamInput
-from antiphon.turns.policy import TurnPolicy
 
 pytestmark = pytest.mark.real_time
-
-STREAMING = ConversationConfig(
-    output_rate=RATE_OUT, policy=TurnPolicy(interim_every_s=INTERIM_S, interim_late=True)
-)
 
 STORY = "Once upon a time there was a miller. He had three sons and a mill. " * 3
 
@@ -61,7 +55,7 @@ async def answered(conversation: Talk, replies: int) -> None:
 async def test_words_are_shown_while_they_are_said_and_every_turn_uses_the_same_socket() -> None:
     async with nova() as (recognizer, vendor):
         replies = {"France": "Paris.", "Spain": "Madrid."}
-        async with talk(replies, recognizer=recognizer, config=STREAMING) as conversation:
+        async with talk(replies, recognizer=recognizer) as conversation:
             conversation.user.says("what is the capital of France", from_=0.3, to=1.8)
             await answered(conversation, 1)
             at = conversation.now
@@ -84,7 +78,7 @@ async def test_words_are_shown_while_they_are_said_and_every_turn_uses_the_same_
 async def test_a_socket_that_breaks_while_somebody_speaks_costs_no_words() -> None:
     async with nova() as (recognizer, vendor):
         vendor.faults.append("cut")
-        async with talk({"France": "Paris."}, recognizer=recognizer, config=STREAMING) as conversation:
+        async with talk({"France": "Paris."}, recognizer=recognizer) as conversation:
             conversation.user.says("what is the capital of France", from_=0.3, to=1.8)
             await answered(conversation, 1)
             assert conversation.turns() == ["what is the capital of France"]
@@ -94,7 +88,7 @@ async def test_a_socket_that_breaks_while_somebody_speaks_costs_no_words() -> No
 async def test_words_that_cannot_be_had_are_told_of() -> None:
     async with nova() as (recognizer, vendor):
         vendor.faults.extend(["cut", "cut"])
-        async with talk({"France": "Paris."}, recognizer=recognizer, config=STREAMING) as conversation:
+        async with talk({"France": "Paris."}, recognizer=recognizer) as conversation:
             conversation.user.says("what is the capital of France", from_=0.3, to=1.3)
             await until(conversation, lambda: conversation.all(events.Failed))
             assert conversation.all(events.Failed)[0].code == "provider_unavailable"
