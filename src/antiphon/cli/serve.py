@@ -34,6 +34,7 @@ def serve(fd: int | None, **options: str | int | None) -> None:
     settings = effective_settings(**options).settings
 
     from antiphon.app import build_application
+    from antiphon.server.origins import is_loopback
     from antiphon.app.adapters import check_choices
     from antiphon.server.serving import Server, listen
     from antiphon.telemetry.logs import configure_logs, logger
@@ -44,6 +45,10 @@ def serve(fd: int | None, **options: str | int | None) -> None:
     configure_logs(level=settings.log_level, form=settings.log_format)
     address, port = listening.getsockname()[:2]
     logger(__name__).info("listening", address=address, port=port, version=__version__)
+    if "open" in settings.access and not is_loopback(address):
+        logger(__name__).warning(
+            "anybody who reaches this address may talk", address=address, setting="ANTIPHON_ACCESS"
+        )
     _greet(settings, listening)
     Server(application, max_message_bytes=settings.max_message_bytes).run([listening])
 
