@@ -12,7 +12,7 @@ from tests.valkey_server import ValkeyServer
 from antiphon.errors import StoreUnavailable
 from antiphon.sessions.keeping import Keeping
 from antiphon.sessions.snapshot import Snapshot, unpack
-from antiphon.sessions.store import Claim, HeldElsewhere, WrongToken
+from antiphon.sessions.store import Claim, HeldElsewhere, Holding, WrongToken
 from antiphon.sessions.valkey_store import ValkeyStore
 from antiphon.store.valkey import open_valkey
 
@@ -49,42 +49,42 @@ async def claimed(store: ValkeyStore) -> Claim:
 
 async def test_a_session_let_go_of_is_had_at_once_and_only_with_its_token(valkey: ValkeyServer) -> None:
     async with replicas(valkey) as (one, two):
-        await one.create(ID, fence=1, token=TOKEN, record=b"first")
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"first")
         with pytest.raises(HeldElsewhere):
             await two.claim(ID, token=TOKEN)
-        assert await one.renew({ID: 1}) == {ID: "wanted"}
-        assert await one.release(ID, fence=1, record=b"last") == "held"
+        assert await one.renew({ID: Holding(fence=1)}) == {ID: "wanted"}
+        assert await one.release(ID, Holding(fence=1), b"last") == "held"
         with pytest.raises(WrongToken):
             await two.claim(ID, token=b"another")
         assert await two.claim("nosuchname00", token=TOKEN) is None
         assert await two.claim(ID, token=TOKEN) == Claim(fence=2, record=b"last")
-        assert await two.renew({ID: 2}) == {ID: "held"}
+        assert await two.renew({ID: Holding(fence=2)}) == {ID: "held"}
 
 
 async def test_a_dead_holder_keeps_a_session_for_its_lease_and_no_longer(valkey: ValkeyServer) -> None:
     async with replicas(valkey, lease_s=0.3) as (one, two):
-        await one.create(ID, fence=1, token=TOKEN, record=b"kept")
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"kept")
         assert await claimed(two) == Claim(fence=2, record=b"kept")
 
 
 async def test_one_that_was_overtaken_writes_nothing_more(valkey: ValkeyServer) -> None:
     """It slept through its lease, and wakes up."""
     async with replicas(valkey, lease_s=0.2) as (one, two):
-        await one.create(ID, fence=1, token=TOKEN, record=b"old")
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"old")
         await claimed(two)
-        assert await one.write(ID, fence=1, record=b"older") == "lost"
-        assert await one.release(ID, fence=1, record=b"older") == "lost"
-        assert await one.renew({ID: 1}) == {ID: "lost"}
+        assert await one.write(ID, Holding(fence=1), b"older") == "lost"
+        assert await one.release(ID, Holding(fence=1), b"older") == "lost"
+        assert await one.renew({ID: Holding(fence=1)}) == {ID: "lost"}
         await one.forget(ID, fence=1)
-        assert await two.release(ID, fence=2, record=b"new") == "held"
+        assert await two.release(ID, Holding(fence=2), b"new") == "held"
         assert await one.claim(ID, token=TOKEN) == Claim(fence=3, record=b"new")
 
 
 async def test_of_many_who_claim_one_gets_it(valkey: ValkeyServer) -> None:
     async with replicas(valkey) as (one, two):
         for _ in range(20):
-            await one.create(ID, fence=100, token=TOKEN, record=b"r")
-            await one.release(ID, fence=100, record=b"r")
+            await one.create(ID, Holding(fence=100), token=TOKEN, record=b"r")
+            await one.release(ID, Holding(fence=100), b"r")
             claims = await asyncio.gather(
                 *(store.claim(ID, token=TOKEN) for store in (one, two)), return_exceptions=True
             )
@@ -95,15 +95,24 @@ async def test_of_many_who_claim_one_gets_it(valkey: ValkeyServer) -> None:
 async def test_a_store_that_lost_its_last_second_follows_the_newest_holder(valkey: ValkeyServer) -> None:
     """It came back from its file with an older fence than the holder's."""
     async with replicas(valkey) as (one, two):
-        await one.create(ID, fence=1, token=TOKEN, record=b"old")
-        assert await two.renew({ID: 2}) == {ID: "held"}
-        assert await one.renew({ID: 1}) == {ID: "lost"}
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"old")
+        assert await two.renew({ID: Holding(fence=2)}) == {ID: "held"}
+        assert await one.renew({ID: Holding(fence=1)}) == {ID: "lost"}
+
+
+async def test_a_store_that_fell_back_behind_a_write_is_written_again(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, _):
+        await one.create(ID, Holding(version=1), token=TOKEN, record=b"first")
+        assert await one.renew({ID: Holding(version=1)}) == {ID: "held"}
+        assert await one.renew({ID: Holding(version=2)}) == {ID: "missing"}
+        assert await one.write(ID, Holding(version=3), b"third") == "held"
+        assert await one.renew({ID: Holding(version=2)}) == {ID: "held"}
 
 
 async def test_one_that_the_store_forgot_is_kept_again(valkey: ValkeyServer) -> None:
     async with replicas(valkey) as (one, _):
-        assert await one.renew({ID: 1}) == {ID: "missing"}
-        assert await one.write(ID, fence=1, record=b"r") == "missing"
+        assert await one.renew({ID: Holding(fence=1)}) == {ID: "missing"}
+        assert await one.write(ID, Holding(fence=1), b"r") == "missing"
 
 
 # ---- what a session writes while the store is away

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from antiphon.errors import StoreUnavailable
 from antiphon.sessions.snapshot import Snapshot, pack
-from antiphon.sessions.store import SessionStore
+from antiphon.sessions.store import Holding, SessionStore
 from antiphon.telemetry.logs import logger
 
 PATIENCE_S = 0.25
@@ -31,7 +32,7 @@ class Keeping:
         self._store = store
         self._session_id = session_id
         self._token = token
-        self.fence = fence
+        self.holding = Holding(fence=fence)
         self._known = known
         self._newest: Callable[[], Snapshot] | None = None
         """What is still to be written."""
@@ -86,25 +87,32 @@ class Keeping:
                 self._written.set()
 
     async def _write(self, record: bytes) -> None:
+        holding = self._next()
         if self._known:
-            standing = await self._store.write(self._session_id, fence=self.fence, record=record)
+            standing = await self._store.write(self._session_id, holding, record)
             if standing == "lost":
                 self.lost.set()
             if standing != "missing":
+                self.holding = holding
                 return
-        await self._store.create(self._session_id, fence=self.fence, token=self._token, record=record)
-        self._known = True
+        await self._store.create(self._session_id, holding, token=self._token, record=record)
+        self.holding, self._known = holding, True
+
+    def _next(self) -> Holding:
+        return replace(self.holding, version=self.holding.version + 1)
 
     async def release(self, snapshot: Snapshot) -> None:
         """The last write: whoever comes next may have the session at once."""
         if self._released or self.lost.is_set():
             return
         self._released = True
-        record = pack(snapshot)
+        record, holding = pack(snapshot), self._next()
         try:
             if not self._known:
-                await self._store.create(self._session_id, fence=self.fence, token=self._token, record=record)
-            await self._store.release(self._session_id, fence=self.fence, record=record)
+                await self._store.create(self._session_id, holding, token=self._token, record=record)
+            if await self._store.release(self._session_id, holding, record) == "missing":
+                await self._store.create(self._session_id, holding, token=self._token, record=record)
+                await self._store.release(self._session_id, holding, record)
         except StoreUnavailable as error:
             log.error("session not handed over", session_id=self._session_id, problem=error.message)
 
@@ -113,6 +121,6 @@ class Keeping:
         if not forget or self._released or self.lost.is_set() or not self._known:
             return
         try:
-            await self._store.forget(self._session_id, fence=self.fence)
+            await self._store.forget(self._session_id, fence=self.holding.fence)
         except StoreUnavailable:
             return  # it forgets by itself, after a while

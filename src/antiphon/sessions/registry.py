@@ -330,14 +330,14 @@ class Registry:
             return
         while True:
             await asyncio.sleep(backing.lease_s / RENEWALS)
-            fences = {name: live.keeping.fence for name, live in self._held.items() if not live.over}
+            holdings = {name: live.keeping.holding for name, live in self._held.items() if not live.over}
             try:
-                standings = await backing.store.renew(fences)
+                standings = await backing.store.renew(holdings)
             except StoreUnavailable:
                 continue  # it lets go of what is another's when it is back
             for name, standing in standings.items():
                 live = self._held.get(name)
-                if live is None or live.over or live.keeping.fence != fences[name]:
+                if live is None or live.over or live.keeping.holding.fence != holdings[name].fence:
                     continue
                 if standing == "wanted":
                     live.want()

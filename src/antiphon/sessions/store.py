@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Standing = Literal["held", "wanted", "lost", "missing"]
-"""Of a session that we hold: ours; ours, but its caller has come to another replica; another's; unknown to the store,
-which lost it or never had it."""
+"""Of a session that we hold: ours; ours, but its caller has come to another replica; another's; not kept as we last
+wrote it, since the store lost it, fell back behind it, or never had it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """As what we hold a session."""
+
+    fence: int = 1
+    version: int = 0
+    """Counts our writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,23 +53,23 @@ class SessionStore(Protocol):
     def available(self) -> bool:
         """Whether it can be reached, as far as is known."""
 
-    async def create(self, session_id: str, *, fence: int, token: bytes, record: bytes) -> None:
+    async def create(self, session_id: str, holding: Holding, *, token: bytes, record: bytes) -> None:
         """Keep a session that is ours, new to the store."""
 
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
         """Take a session over. None when there is none of that name. Raises HeldElsewhere, WrongToken."""
 
-    async def write(self, session_id: str, *, fence: int, record: bytes) -> Standing:
+    async def write(self, session_id: str, holding: Holding, record: bytes) -> Standing:
         """Keep how a session is that we hold."""
 
-    async def release(self, session_id: str, *, fence: int, record: bytes) -> Standing:
+    async def release(self, session_id: str, holding: Holding, record: bytes) -> Standing:
         """Keep it, and let go of it: whoever claims it next has it at once."""
 
     async def forget(self, session_id: str, *, fence: int) -> None:
         """It is over, if it is ours."""
 
-    async def renew(self, fences: Mapping[str, int]) -> Mapping[str, Standing]:
-        """Hold on to sessions: their names and our fences → how each stands."""
+    async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
+        """Hold on to sessions: how each stands."""
 
 
 def token_hash(token: str, *, key: str) -> bytes:
@@ -93,9 +102,9 @@ class MemoryStore:
         self._now = now or (lambda: asyncio.get_running_loop().time())
         self._kept: dict[str, _Kept] = {}
 
-    async def create(self, session_id: str, *, fence: int, token: bytes, record: bytes) -> None:
+    async def create(self, session_id: str, holding: Holding, *, token: bytes, record: bytes) -> None:
         self._forget_old()
-        self._kept[session_id] = _Kept(token, fence, record, None)
+        self._kept[session_id] = _Kept(token, holding.fence, record, None)
 
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
         self._forget_old()
@@ -110,17 +119,17 @@ class MemoryStore:
         kept.until = None
         return Claim(fence=kept.fence, record=kept.record)
 
-    async def write(self, session_id: str, *, fence: int, record: bytes) -> Standing:
+    async def write(self, session_id: str, holding: Holding, record: bytes) -> Standing:
         kept = self._kept.get(session_id)
         if kept is None:
             return "missing"
-        if kept.fence > fence:
+        if kept.fence > holding.fence:
             return "lost"
         kept.record = record
         return "held"
 
-    async def release(self, session_id: str, *, fence: int, record: bytes) -> Standing:
-        standing = await self.write(session_id, fence=fence, record=record)
+    async def release(self, session_id: str, holding: Holding, record: bytes) -> Standing:
+        standing = await self.write(session_id, holding, record)
         if standing == "held":
             self._kept[session_id].until = self._now() + self._keep_s
         return standing
@@ -130,8 +139,8 @@ class MemoryStore:
         if kept is not None and kept.fence <= fence:
             del self._kept[session_id]
 
-    async def renew(self, fences: Mapping[str, int]) -> Mapping[str, Standing]:
-        return dict.fromkeys(fences, "held")
+    async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
+        return dict.fromkeys(holdings, "held")
 
     def _forget_old(self) -> None:
         now = self._now()

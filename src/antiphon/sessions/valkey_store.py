@@ -1,6 +1,6 @@
 """Sessions in Valkey, for any number of replicas.
 
-    antiphon:session:ID   hash: token, fence, record, and ``wanted`` while a caller waits for it at another replica
+    antiphon:session:ID   hash: token, fence, record and its version, ``wanted`` while a caller waits for it elsewhere
     antiphon:lease:ID     who holds it; expires by itself when its holder dies
 
 Each script is one atomic step at the primary. What that promises, and what not: docs/reliability.md.
@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from antiphon.sessions.store import Claim, HeldElsewhere, Standing, WrongToken
+from antiphon.sessions.store import Claim, HeldElsewhere, Holding, Standing, WrongToken
 from antiphon.store.valkey import KEYS, Valkey
 
-# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, token, record. A fence that is older than the one kept
-# never writes; one that is newer does even if the store has fallen back behind it, as after losing its last second.
+# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, token, record, version. A fence that is older than the
+# one kept never writes; one that is newer does even if the store has fallen back behind it, as after losing a second.
 _CREATE = """
 local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
 if fence > tonumber(ARGV[4]) then return 0 end
-redis.call('HSET', KEYS[1], 'token', ARGV[5], 'fence', ARGV[4], 'record', ARGV[6])
+redis.call('HSET', KEYS[1], 'token', ARGV[5], 'fence', ARGV[4], 'record', ARGV[6], 'version', ARGV[7])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return 1
@@ -37,19 +37,20 @@ if holder and holder ~= ARGV[1] then
 end
 local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
 redis.call('HDEL', KEYS[1], 'wanted')
+redis.call('HSET', KEYS[1], 'version', 0)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return {'claimed', fence, kept[2]}
 """
 
-# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, record, whether to let go.
+# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, record, version, whether to let go.
 _WRITE = """
 local fence = redis.call('HGET', KEYS[1], 'fence')
 if not fence then return 'missing' end
 if tonumber(fence) > tonumber(ARGV[4]) then return 'lost' end
-redis.call('HSET', KEYS[1], 'fence', ARGV[4], 'record', ARGV[5])
+redis.call('HSET', KEYS[1], 'fence', ARGV[4], 'record', ARGV[5], 'version', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-if ARGV[6] == '1' then
+if ARGV[7] == '1' then
   redis.call('DEL', KEYS[2])
   redis.call('HDEL', KEYS[1], 'wanted')
 else
@@ -65,12 +66,12 @@ if fence and tonumber(fence) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]
 return 1
 """
 
-# KEYS: session, lease, session, lease, … ARGV: replica, lease ms, keep ms, fence, fence, …
+# KEYS: session, lease, session, lease, … ARGV: replica, lease ms, keep ms, fence, version, fence, version, …
 _RENEW = """
 local standings = {}
 for i = 1, #KEYS, 2 do
-  local kept = redis.call('HMGET', KEYS[i], 'fence', 'wanted')
-  local mine = ARGV[4 + (i - 1) / 2]
+  local kept = redis.call('HMGET', KEYS[i], 'fence', 'wanted', 'version')
+  local mine, version = ARGV[3 + i], ARGV[4 + i]
   if not kept[1] then
     standings[#standings + 1] = 'missing'
   elseif tonumber(kept[1]) > tonumber(mine) then
@@ -79,7 +80,13 @@ for i = 1, #KEYS, 2 do
     redis.call('HSET', KEYS[i], 'fence', mine)
     redis.call('PEXPIRE', KEYS[i], ARGV[3])
     redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
-    standings[#standings + 1] = kept[2] and 'wanted' or 'held'
+    if kept[2] then
+      standings[#standings + 1] = 'wanted'
+    elseif tonumber(kept[3] or '0') < tonumber(version) then
+      standings[#standings + 1] = 'missing'
+    else
+      standings[#standings + 1] = 'held'
+    end
   end
 end
 return standings
@@ -112,8 +119,9 @@ class ValkeyStore:
     def _who(self) -> tuple[str | int, ...]:
         return self._replica, self._lease_ms, self._keep_ms
 
-    async def create(self, session_id: str, *, fence: int, token: bytes, record: bytes) -> None:
-        await self._create(keys=_keys(session_id), args=(*self._who, fence, token, record))
+    async def create(self, session_id: str, holding: Holding, *, token: bytes, record: bytes) -> None:
+        args = (*self._who, holding.fence, token, record, holding.version)
+        await self._create(keys=_keys(session_id), args=args)
 
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
         answer: list[Any] = await self._claim(keys=_keys(session_id), args=(*self._who, token))
@@ -127,21 +135,26 @@ class ValkeyStore:
             case _:
                 return None
 
-    async def write(self, session_id: str, *, fence: int, record: bytes) -> Standing:
-        return _standing(await self._write(keys=_keys(session_id), args=(*self._who, fence, record, 0)))
+    async def write(self, session_id: str, holding: Holding, record: bytes) -> Standing:
+        return await self._put(session_id, holding, record, let_go=False)
 
-    async def release(self, session_id: str, *, fence: int, record: bytes) -> Standing:
-        return _standing(await self._write(keys=_keys(session_id), args=(*self._who, fence, record, 1)))
+    async def release(self, session_id: str, holding: Holding, record: bytes) -> Standing:
+        return await self._put(session_id, holding, record, let_go=True)
+
+    async def _put(self, session_id: str, holding: Holding, record: bytes, *, let_go: bool) -> Standing:
+        args = (*self._who, holding.fence, record, holding.version, int(let_go))
+        return _standing(await self._write(keys=_keys(session_id), args=args))
 
     async def forget(self, session_id: str, *, fence: int) -> None:
         await self._forget(keys=_keys(session_id), args=(fence,))
 
-    async def renew(self, fences: Mapping[str, int]) -> Mapping[str, Standing]:
-        if not fences:
+    async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
+        if not holdings:
             return {}
-        keys = [key for session_id in fences for key in _keys(session_id)]
-        answer = await self._renew(keys=keys, args=(*self._who, *fences.values()))
-        return dict(zip(fences, map(_standing, answer), strict=True))
+        keys = [key for session_id in holdings for key in _keys(session_id)]
+        ours = [number for holding in holdings.values() for number in (holding.fence, holding.version)]
+        answer = await self._renew(keys=keys, args=(*self._who, *ours))
+        return dict(zip(holdings, map(_standing, answer), strict=True))
 
 
 def _keys(session_id: str) -> tuple[str, str]:
