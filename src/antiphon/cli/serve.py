@@ -34,8 +34,8 @@ def serve(fd: int | None, **options: str | int | None) -> None:
     settings = effective_settings(**options).settings
 
     from antiphon.app import build_application
-    from antiphon.server.origins import is_loopback
     from antiphon.app.adapters import check_choices
+    from antiphon.server.origins import is_loopback
     from antiphon.server.serving import Server, listen
     from antiphon.telemetry.logs import configure_logs, logger
 
