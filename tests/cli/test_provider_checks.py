@@ -72,9 +72,10 @@ async def test_a_wrong_key_names_its_setting() -> None:
         ({"llm": "openai:no-such-model"}, "llm", "unknown_model", "ANTIPHON_LLM"),
         ({"tts": "openai:no-such-model"}, "tts", "unknown_model", "ANTIPHON_TTS"),
         ({"asr": "openai:no-such-model"}, "asr", "unknown_model", "ANTIPHON_ASR"),
+        ({"voice": "no-such-voice"}, "tts", "unknown_voice", "ANTIPHON_VOICE"),
     ],
 )
-async def test_a_wrong_model_names_its_setting(
+async def test_a_wrong_model_or_voice_names_its_setting(
     values: dict[str, str], kind: str, outcome: str, names: str
 ) -> None:
     async with open_vendor_servers() as servers:

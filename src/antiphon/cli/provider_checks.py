@@ -104,8 +104,9 @@ class ProviderCheck:
 
 @dataclass(slots=True)
 class _Given:
-    """What a call gave, and when."""
+    """What a call is asked for beside the usual, and what it gave when."""
 
+    voice: str = ""
     first: float | None = None
     model: str = ""
     gave: str = ""
@@ -151,7 +152,8 @@ async def _check(
         adapter = await _adapter(settings, check.kind, choice, local, vendors)
         connect_ms = await _connected(adapter) if choice.provider not in OWN else None
         loop = asyncio.get_running_loop()
-        given, began = _Given(), loop.time()
+        # Callers' own voice is the preferred provider's; a fallback speaks in its own.
+        given, began = _Given(voice="" if check.position else settings.voice), loop.time()
         await CALLS[check.kind](adapter, given, loop.time)
         ended = loop.time()
     return replace(
@@ -223,7 +225,7 @@ async def _writes(model: LanguageModel, given: _Given, now: Callable[[], float])
 
 async def _speaks(synthesizer: Synthesizer, given: _Given, now: Callable[[], float]) -> None:
     seconds = 0.0
-    async with synthesizer.speak(SENTENCE, SpeechOptions(language="en")) as chunks:
+    async with synthesizer.speak(SENTENCE, SpeechOptions(language="en", voice=given.voice)) as chunks:
         async for chunk in chunks:
             given.first = given.first or now()
             seconds += len(chunk.pcm) / 2 / synthesizer.info.sample_rate

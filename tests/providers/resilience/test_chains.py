@@ -232,8 +232,10 @@ async def test_a_fallback_voice_speaks_at_the_rate_that_was_promised() -> None:
 async def test_a_voice_that_a_fallback_does_not_know_becomes_its_own() -> None:
     refusal = ProviderRejected("no such voice", provider="one:voice", cause="unknown_voice")
     first, second = voice(faults=[refusal, "reject"], voices=()), voice("two")
-    speech = await speak(voices(first, second), options=SpeechOptions(voice="nova"))
+    chain = voices(first, second)
+    speech = await speak(chain, options=SpeechOptions(voice="nova"))
     assert speech.said() == STORY
+    assert chain.chain.preferred.counts.failures["unknown_voice"] == 1
     assert (len(first.calls), len(second.calls)) == (2, 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -159,15 +160,17 @@ async def _voiced_by(
 ) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
     """One voice's sound of the text, at ``rate``."""
     options = replace(options, voice=_voice_for(link, options.voice))
-    async with aclosing(_spoken(link.adapter, text, options)) as chunks:
+    async with aclosing(_spoken(link, text, options)) as chunks:
         async with aclosing(_at_rate(chunks, link.adapter.info.sample_rate, rate, place)) as placed:
             yield placed
 
 
 async def _spoken(
-    synthesizer: Synthesizer, text: str, options: SpeechOptions
+    link: Link[Synthesizer], text: str, options: SpeechOptions
 ) -> AsyncGenerator[SpeechChunk, None]:
-    """The sound of ``text``; in its own voice when it does not know the one asked for."""
+    """The sound of ``text``; in its own voice when it does not know the one asked for. The refusal is not billed, and
+    no attempt of its own."""
+    synthesizer = link.adapter
     try:
         async with synthesizer.speak(text, options) as chunks:
             async for chunk in chunks:
@@ -175,6 +178,7 @@ async def _spoken(
     except ProviderError as error:
         if error.cause != "unknown_voice" or not options.voice:
             raise
+        link.failed(asyncio.get_running_loop().time(), error)
         async with synthesizer.speak(text, replace(options, voice="")) as chunks:
             async for chunk in chunks:
                 yield chunk
