@@ -22,30 +22,35 @@ class Vendor:
     opened: int = 0
     knocks: list[float] = field(default_factory=list)
     _used: dict[int, float] = field(default_factory=dict)
-    _busy: set[int] = field(default_factory=set)
 
     def there(self) -> int:
-        at = now()
-        self._used = {name: used for name, used in self._used.items() if at - used < self.patience_s}
+        self._used = {name: at for name, at in self._used.items() if now() - at < self.patience_s}
         return len(self._used)
 
     def lose(self) -> None:
         self._used.popitem()
 
-    async def knock(self) -> str:
-        if self.away:
-            raise ProviderUnavailable("away", provider="v:m", cause="unreachable")
-        self.there()
-        self.knocks.append(now())
-        idle = [name for name in self._used if name not in self._busy]
-        if not idle:
-            self.opened += 1
-        name = idle[0] if idle else self.opened
-        self._busy.add(name)
+    async def open(self) -> str:
+        self._asked()
+        self.opened += 1
+        name = self.opened
         await asyncio.sleep(0.01)
-        self._busy.discard(name)
         self._used[name] = now()
         return self.version
+
+    async def use(self) -> None:
+        self.there()
+        for name in list(self._used):
+            if self.away:
+                del self._used[name]
+            else:
+                self._asked()
+                self._used[name] = now()
+
+    def _asked(self) -> None:
+        if self.away:
+            raise ProviderUnavailable("away", provider="v:m", cause="unreachable")
+        self.knocks.append(now())
 
 
 def now() -> float:
@@ -55,7 +60,7 @@ def now() -> float:
 @asynccontextmanager
 async def kept(vendor: Vendor) -> AsyncIterator[Warmth]:
     """Warm, and being kept so."""
-    warmth = Warmth(vendor.knock, opened=lambda: vendor.opened, there=vendor.there)
+    warmth = Warmth(open=vendor.open, use=vendor.use, there=vendor.there)
     await warmth.warm()
     keeping = asyncio.ensure_future(warmth.keep())
     try:

@@ -53,9 +53,36 @@ class Connections(httpcore2.AsyncConnectionPool):
             network_backend=self._network_backend,
         )
 
-    def there(self, origin: Origin) -> int:
-        """Open connections to a vendor."""
-        return sum(c.can_handle_request(origin) and c.is_connected() for c in self.connections)
+    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
+        """As the pool chooses, or on the connection that the request's extension ``on`` holds. Raises also
+        ConnectionNotAvailable when that one was taken meanwhile."""
+        on: AsyncConnectionInterface | None = request.extensions.get("on")
+        if on is None:
+            return await super().handle_async_request(request)
+        try:
+            response = await on.handle_async_request(request)
+        except BaseException:
+            if on not in self._connections:
+                await on.aclose()
+            raise
+        if on not in self._connections:
+            self._connections.append(on)
+        return response
+
+    def spare(self, origin: Origin) -> AsyncConnectionInterface:
+        """A new connection, which opens with its first request, and belongs to the pool once that is answered: before,
+        the pool would take it for one that was given up."""
+        return self.create_connection(origin)
+
+    def there(self, origin: Origin) -> list[AsyncConnectionInterface]:
+        """Open connections to a vendor, without those that it closed."""
+        return [
+            connection
+            for connection in self.connections
+            if connection.can_handle_request(origin)
+            and connection.is_connected()
+            and not connection.has_expired()
+        ]
 
     def doubt(self, origin: Origin, since: float) -> None:
         """A request sent at ``since`` (loop time) has had no answer: HTTP/2 connections that have heard nothing

@@ -19,6 +19,7 @@ late.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json as jsonlib
 import ssl
 from collections import defaultdict
@@ -29,6 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
+from httpcore2 import AsyncConnectionInterface, ConnectionNotAvailable
 
 from antiphon.errors import ProviderError
 from antiphon.providers import vendor_errors
@@ -96,9 +98,9 @@ class HttpPool:
         )
         if vendor.address not in self._warmths:
             self._warmths[vendor.address] = Warmth(
-                lambda: vendor.knock(warm_path),
-                opened=lambda: self.opened_to(vendor.address),
-                there=lambda: self._connections.there(vendor.origin),
+                open=lambda: vendor.knock(warm_path, self._connections.spare(vendor.origin)),
+                use=lambda: vendor.use_idle(warm_path),
+                there=lambda: len(self._connections.there(vendor.origin)),
             )
         return vendor
 
@@ -197,11 +199,16 @@ class Vendor:
         finally:
             await answer.aclose()
 
-    async def knock(self, path: str) -> str:
-        """Any answer from there; gives the HTTP version. Raises ProviderError."""
+    async def knock(self, path: str, connection: AsyncConnectionInterface) -> str:
+        """Any answer from there, over this connection; gives the HTTP version. Raises ProviderError."""
         timeout = httpx2.Timeout(None, connect=self.patience.connect_s, pool=self.patience.connect_s)
         request = self._pool._client.build_request(
-            "HEAD", self._base + path, params=self._params or None, headers=self._headers, timeout=timeout
+            "HEAD",
+            self._base + path,
+            params=self._params or None,
+            headers=self._headers,
+            timeout=timeout,
+            extensions={"on": connection},
         )
         answer = await self._send(request, self.patience)
         try:
@@ -209,6 +216,14 @@ class Vendor:
             return answer.http_version
         finally:
             await answer.aclose()
+
+    async def use_idle(self, path: str) -> None:
+        """Use every idle connection, one after the other, so that the vendor does not close it."""
+        for connection in self._pool._connections.there(self.origin):
+            # One that a turn takes meanwhile, or that breaks, needs it no more.
+            with contextlib.suppress(ProviderError, ConnectionNotAvailable):
+                if connection.is_idle():
+                    await self.knock(path, connection)
 
     async def _send(self, request: httpx2.Request, patience: Patience) -> Answer:
         loop = asyncio.get_running_loop()

@@ -21,14 +21,18 @@ WARM_AT_LEAST_EVERY_S = 3.0
 
 
 class Warmth:
-    """Of one origin. ``knock`` asks for anything and gives the HTTP version; ``opened`` counts the connections opened
-    so far, ``there`` those there are."""
+    """Of one origin. ``open`` opens a connection and gives the HTTP version, ``use`` uses those that are idle,
+    ``there`` counts those there are."""
 
     def __init__(
-        self, knock: Callable[[], Awaitable[str]], *, opened: Callable[[], int], there: Callable[[], int]
+        self,
+        *,
+        open: Callable[[], Awaitable[str]],
+        use: Callable[[], Awaitable[None]],
+        there: Callable[[], int],
     ) -> None:
-        self._knock = knock
-        self._opened = opened
+        self._open = open
+        self._use = use
         self._there = there
         self._lost = asyncio.Event()
         self._every_s = WARM_EVERY_S
@@ -41,21 +45,12 @@ class Warmth:
             self._lost.set()
 
     async def warm(self) -> None:
-        """Open what is missing, use what is idle. Raises ProviderError."""
-        first = not self.http_version
-        if first:
-            self.http_version = await self._knock()
-        if self.http_version == "HTTP/1.1":
-            # Until there are enough: a knock may be quick enough for the next to take the same connection.
-            for _ in range(SPARE):
-                await self._knock_all()
-                if self._there() >= SPARE:
-                    break
-        elif not first:
-            await self._knock()
-
-    async def _knock_all(self) -> None:
-        results = await asyncio.gather(*(self._knock() for _ in range(SPARE)), return_exceptions=True)
+        """Open what is missing. Raises ProviderError."""
+        if not self.http_version:
+            self.http_version = await self._open()
+        wanted = SPARE if self.http_version == "HTTP/1.1" else 1
+        missing = max(0, wanted - self._there())
+        results = await asyncio.gather(*(self._open() for _ in range(missing)), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -63,15 +58,15 @@ class Warmth:
     async def keep(self) -> None:
         """Until cancelled. A vendor that does not answer is left to whoever needs it to say so."""
         while True:
+            before = self._there()
             try:
                 async with asyncio.timeout(self._every_s):
                     await self._lost.wait()
-                expected = True
             except TimeoutError:
-                expected = False
+                if self._there() < before:
+                    self._every_s = max(self._every_s / 2, WARM_AT_LEAST_EVERY_S)
+                # One after the other: those that are not being used are free for a turn.
+                await self._use()
             self._lost.clear()
-            before, known = self._opened(), self.http_version
             with contextlib.suppress(ProviderError):
                 await self.warm()
-                if self._opened() > before and known and not expected:
-                    self._every_s = max(self._every_s / 2, WARM_AT_LEAST_EVERY_S)
