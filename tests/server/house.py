@@ -32,8 +32,8 @@ from antiphon.server.serving import Server, listen
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.offer import Assistant, Offer, Voice
 from antiphon.sessions.readiness import Readiness
-from antiphon.telemetry.observability import Observability
 from antiphon.sessions.registry import Backing
+from antiphon.telemetry.observability import Observability
 
 Message = dict[str, Any]
 
@@ -187,6 +187,7 @@ async def open_house(
     application = Application(
         FrontDoor(max_sessions=max_sessions, allowed_origins=allowed_origins, limits=limits, **door),
         loading or load,
+        observability=observability,
         backing=backing,
         stores=stores,
     )
