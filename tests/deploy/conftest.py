@@ -1,4 +1,4 @@
-"""Tests of the deployment: they need Docker and the built image, so ``scripts/test-deploy`` runs them and others do not."""
+"""Tests of the deployment: they need Docker and the built image. ``scripts/test-deploy`` runs them, nothing else."""
 
 from __future__ import annotations
 

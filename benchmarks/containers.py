@@ -1,0 +1,240 @@
+"""What the deployment does in its containers: time to a passing turn, fifty conversations in one, what nginx and TLS
+add, scaling and a rolling update under load.
+
+    python -m benchmarks.containers [--quick] [--only start,density,proxy,update] [--json]
+
+Needs Docker and the image antiphon:slim (scripts/test-deploy builds it). Talks to containers on this machine only.
+``--quick`` holds each load for a minute instead of three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.docker import SCRIPTED, Stack, antiphon, container, free_port, log_has, run, stack, state
+
+CALLERS = 50
+LAG_METRIC = "antiphon_event_loop_lag_seconds"
+OPERATOR = "only a figure, not a secret"
+
+Row = tuple[str, str, str, bool]
+"""What, measured, wanted, whether it holds."""
+
+
+def starting(folder: Path, quick: bool) -> list[Row]:
+    """From ``docker compose up -d --wait`` to a passing spoken turn through nginx and TLS."""
+    with stack(folder, up=False) as made:
+        begun = time.monotonic()
+        made.compose("up", "--detach", "--wait")
+        made.verify()
+        took = time.monotonic() - begun
+    return [("`docker compose up -d --wait` and a spoken turn", f"{took:.1f} s", "≤ 30 s", took <= 30)]
+
+
+def starting_local(folder: Path, quick: bool) -> list[Row]:
+    """The same with the embedded models, which are in the machine's cache."""
+    models = Path.home() / ".cache/antiphon/models"
+    if not models.exists() or not _image("antiphon:local"):
+        return [
+            (
+                "… with embedded models",
+                "not run: no image antiphon:local, or no models cached",
+                "≤ 90 s",
+                False,
+            )
+        ]
+    embedded = {
+        "ANTIPHON_ASR": "local",
+        "ANTIPHON_LLM": "local",
+        "ANTIPHON_TTS": "local",
+        "ANTIPHON_PROFILE": "fast",
+    }
+    with stack(folder, "compose.local.yaml", up=False, ASSISTANT_IMAGE="antiphon:local", **embedded) as made:
+        begun = time.monotonic()
+        made.compose("create")
+        volume = f"{made.project}_models"
+        run("docker", "run", "--rm", "--user=0", f"--volume={volume}:/models", f"--volume={models}:/cache:ro",
+            "--entrypoint=sh", "antiphon:local", "-c",
+            "cp -a /cache/. /models/ && chown -R 10001:10001 /models")  # fmt: skip
+        begun = time.monotonic()
+        made.compose("up", "--detach", "--wait")
+        while '"ready":true' not in _ready(made):
+            time.sleep(0.5)
+        made.verify()
+        took = time.monotonic() - begun
+    return [("… with embedded models (`fast`, cached)", f"{took:.1f} s", "≤ 90 s", took <= 90)]
+
+
+def _image(name: str) -> bool:
+    return run("docker", "image", "inspect", name, check=False).returncode == 0
+
+
+def _ready(made: Stack) -> str:
+    return run("curl", "-sk", f"{made.url}/ready", check=False).stdout
+
+
+def density(folder: Path, quick: bool) -> list[Row]:
+    """Fifty conversations in one container of 512 MB and one processor, through nginx, against one alone."""
+    minutes = 1.0 if quick else 3.0
+    with stack(
+        folder, ANTIPHON_OPERATOR_TOKEN=OPERATOR, ANTIPHON_MAX_SESSIONS="60", ANTIPHON_MAX_LOOP_LAG_MS="0"
+    ) as made:
+        [name] = made.containers("assistant")
+        alone = made.load("--callers", "1", "--mix", "talk=1", minutes=minutes)
+        crowd = made.load("--callers", str(CALLERS), "--mix", "talk=1", "--ramp", "10", minutes=minutes)
+        lag = _metric(name, LAG_METRIC, 'quantile="0.99"')
+        account = state(name)
+        peak = _peak_memory(name)
+        throttled = _throttled(name)
+    added = crowd["first_sound_ms"]["p95"] - alone["first_sound_ms"]["p95"]
+    gaps = crowd["gap_share"]
+    killed = account["State"]["OOMKilled"] or account["RestartCount"]
+    return [
+        (
+            f"{CALLERS} conversations in 512 MB and one processor: killed",
+            "no" if not killed else "yes",
+            "no",
+            not killed,
+        ),
+        ("… turns lost", str(crowd["lost"]), "0", crowd["lost"] == 0),
+        ("… sound that came too late, share of replies", f"{gaps:.2%}", "0 %", gaps == 0),
+        ("… first sound p95, against one conversation's", f"+{added:.0f} ms", "≤ 100 ms", added <= 100),
+        ("… event-loop lag p99", f"{lag * 1000:.1f} ms", "≤ 20 ms", lag <= 0.020),
+        ("… memory at its highest", f"{peak / 1e6:.0f} MB", "≤ 512 MiB", peak <= 512 * 1024 * 1024),
+        ("… of its processor time, waited for more than its share", f"{throttled:.1%}", "—", True),
+    ]
+
+
+def _metric(name: str, metric: str, label: str) -> float:
+    """A figure of the container's own /metrics."""
+    asked = (
+        "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000);"
+        f"c.request('GET', '/metrics', headers={{'Authorization': 'Bearer {OPERATOR}'}});"
+        "print(c.getresponse().read().decode())"
+    )
+    text = run("docker", "exec", name, "/opt/antiphon/bin/python", "-c", asked).stdout
+    for line in text.splitlines():
+        if line.startswith(metric + "{") and label in line:
+            return float(line.rpartition(" ")[2])
+    raise SystemExit(f"{metric} with {label} is not among the metrics")
+
+
+def _peak_memory(name: str) -> int:
+    """Bytes: the container's control group remembers."""
+    for path in ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"):
+        done = run("docker", "exec", name, "cat", path, check=False)
+        if done.returncode == 0:
+            return int(done.stdout)
+    status = run("docker", "exec", name, "grep", "VmHWM", "/proc/1/status").stdout
+    return int(status.split()[1]) * 1024
+
+
+def _throttled(name: str) -> float:
+    """Share of the periods in which it wanted more than one processor."""
+    for path in ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat"):
+        done = run("docker", "exec", name, "cat", path, check=False)
+        if done.returncode == 0:
+            stat = dict(line.split() for line in done.stdout.splitlines())
+            return int(stat.get("nr_throttled", 0)) / max(int(stat.get("nr_periods", 0)), 1)
+    return 0.0
+
+
+def proxy(folder: Path, quick: bool) -> list[Row]:
+    """The same container with and without nginx and TLS in front, in turns, medians of the same turns' first sound."""
+    rounds = 2 if quick else 4
+    port = free_port()
+    settings = tuple(
+        f"--env={name}={value}" for name, value in {**SCRIPTED, "ANTIPHON_ADDRESS_SESSIONS": "0"}.items()
+    )
+    with (
+        stack(folder) as made,
+        container(*settings, "--cpus=1", f"--publish=127.0.0.1:{port}:8000") as direct,
+    ):
+        log_has(direct, '"event": "ready"')
+        through, plain = [], []
+        for seed in range(rounds):
+            options = ("--callers", "4", "--mix", "talk=1", "--seed", str(seed))
+            through.append(made.load(*options, minutes=0.5)["first_sound_ms"]["p50"])
+            plain.append(_direct_load(port, *options)["first_sound_ms"]["p50"])
+    added = sum(through) / rounds - sum(plain) / rounds
+    return [("nginx and TLS: added to first sound, p50", f"{added:+.1f} ms", "≤ 5 ms", added <= 5)]
+
+
+def _direct_load(port: int, *options: str) -> dict[str, Any]:
+    done = antiphon(
+        "load", "--url", f"http://127.0.0.1:{port}", "--minutes", "0.5", "--json", *options, check=False
+    )
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def update(folder: Path, quick: bool) -> list[Row]:
+    """From one replica to three, and a rolling update of all, under fifty conversations."""
+    with stack(
+        folder, "compose.scale.yaml", REPLICAS="1", ANTIPHON_MAX_SESSIONS="60", ANTIPHON_MAX_LOOP_LAG_MS="0"
+    ) as made:
+        talking = subprocess.Popen(
+            [
+                sys.executable, "-m", "antiphon", "load", "--url", made.url, "--insecure", "--origin", made.url,
+                "--callers", str(CALLERS), "--minutes", "2", "--mix", "talk=70,pause=15,interrupt=15", "--json",
+            ],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        made.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "assistant=3")
+        made.script("rolling-update")
+        report = json.loads(talking.communicate(timeout=300)[0])
+    moves, gap = report["resumed"], report["reconnect_s"]["p99"] or 0.0
+    return [
+        (f"1 → 3 replicas and a rolling update under {CALLERS} conversations: conversations lost",
+         str(report["conversations_lost"]), "0", report["conversations_lost"] == 0),
+        ("… turns lost or doubled", f"{report['lost']} and {report['doubled']} of {report['turns']}", "0",
+         report["lost"] + report["doubled"] == 0),
+        ("… moves, and the gap of one, p99", f"{moves}, {gap:.2f} s", "≤ 2 s", moves > 0 and gap <= 2),
+    ]  # fmt: skip
+
+
+PARTS: dict[str, Callable[[Path, bool], list[Row]]] = {
+    "start": starting,
+    "local": starting_local,
+    "density": density,
+    "proxy": proxy,
+    "update": update,
+}
+
+
+def main() -> int:
+    """Print the table; 1 when a figure is not reached."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument(
+        "--only", default="start,density,proxy,update", help="of start,local,density,proxy,update"
+    )
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    for part in options.only.split(","):
+        with tempfile.TemporaryDirectory(prefix=f"antiphon-{part}-") as folder:
+            rows += PARTS[part](Path(folder), options.quick)
+    if options.json:
+        print(
+            json.dumps([dict(zip(("what", "measured", "wanted", "holds"), row, strict=True)) for row in rows])
+        )
+    else:
+        print("| what | measured | wanted |\n|---|---|---|")
+        for what, measured, wanted, holds in rows:
+            print(f"| {what} | {measured}{'' if holds else ' **(not reached)**'} | {wanted} |")
+    return 0 if all(row[3] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What can be wrong with a deployment is said in one clear line, and no restart loop hides it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+from tests.deploy.docker import container, inside, log_has, logs, run, stack, state
+from tests.deploy.test_image import CONFINED, SETTINGS
+
+
+def test_without_an_env_file_compose_says_what_is_missing(tmp_path: Path) -> None:
+    with stack(tmp_path, up=False) as made:
+        (made.folder / ".env").unlink()
+        said = made.compose("up", "--detach", check=False)
+        assert said.returncode != 0
+        assert "DOMAIN" in said.stderr or ".env" in said.stderr
+
+
+def test_without_a_domain_compose_says_where_to_write_it(tmp_path: Path) -> None:
+    with stack(tmp_path, up=False, DOMAIN="") as made:
+        said = made.compose("up", "--detach", check=False)
+        assert said.returncode != 0
+        assert "write DOMAIN=your.domain" in said.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with stack(tmp_path, up=False, HTTPS_PORT=str(port)) as made:
+            said = made.compose("up", "--detach", "--wait", check=False)
+            assert said.returncode != 0
+            assert str(port) in said.stderr
+            assert "in use" in said.stderr or "already allocated" in said.stderr
+
+
+def test_a_valkey_that_is_away_is_named_and_the_server_stays_up() -> None:
+    with container(*CONFINED, *SETTINGS, "--env=ANTIPHON_STORE=valkey://127.0.0.1:6399/0") as name:
+        line = log_has(name, "127.0.0.1:6399")
+        assert json.loads(line)["level"] in ("warning", "error")
+        said = inside(name, "antiphon", "doctor", check=False)
+        assert "ANTIPHON_STORE" in said
+        account = state(name)
+        assert account["State"]["Running"]
+        assert account["RestartCount"] == 0
+        assert "Traceback" not in logs(name)
+
+
+def test_a_proxy_without_its_assistant_answers_and_says_so(tmp_path: Path) -> None:
+    with stack(tmp_path) as made:
+        made.compose("stop", "assistant")
+        said = made.verify("--no-turn", check=False)
+        assert said.returncode == 1
+        assert "assistant" in said.stdout
+
+
+def test_settings_that_cannot_be_are_told_by_compose_too(tmp_path: Path) -> None:
+    with stack(tmp_path, up=False, ANTIPHON_TTS="nobody") as made:
+        assert made.compose("up", "--detach", "--wait", check=False, timeout=120).returncode != 0
+        [name] = made.containers("assistant")
+        assert "ANTIPHON_TTS" in logs(name).strip().splitlines()[-1]
+
+
+def test_docker_restarts_what_fails(tmp_path: Path) -> None:
+    """A crash is no end: the assistant is there again without anybody doing anything."""
+    with stack(tmp_path) as made:
+        [name] = made.containers("assistant")
+        run("docker", "exec", "--user", "0", name, "sh", "-c", "kill -9 1", check=False)
+        [pid_before] = [state(name)["State"]["Pid"]]
+        run("kill", "-9", str(pid_before), check=False)
+        made.compose("up", "--detach", "--wait")
+        assert state(name)["RestartCount"] >= 1 or state(name)["State"]["Pid"] != pid_before
+        assert made.verify("--no-turn").returncode == 0
