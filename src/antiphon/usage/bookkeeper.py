@@ -32,6 +32,9 @@ GATHER_S = 0.1
 """How long entries are gathered for one commit: 10 commits a second at most, whatever the load, and no turn waits for
 one. A kill -9 takes what ended in that time: fewer calls than are in flight, which last longer."""
 
+MANY = 8
+"""Entries that are not gathered longer: when many calls end at once, few of them are not written yet."""
+
 BATCH = 500
 """Entries in one commit: some milliseconds."""
 
@@ -89,6 +92,7 @@ class Bookkeeper:
         self._queue: deque[Entry | _Released] = deque()
         self._writing: Batch | None = None
         self._wake = asyncio.Event()
+        self._many = asyncio.Event()
         self._all_written = asyncio.Event()
         self._all_written.set()
         self._stopping = False
@@ -188,6 +192,8 @@ class Bookkeeper:
             self._give_up(self._queue.popleft())
         self._all_written.clear()
         self._wake.set()
+        if len(self._queue) >= MANY:
+            self._many.set()
 
     def _give_up(self, item: Entry | _Released) -> None:
         match item:
@@ -236,13 +242,19 @@ class Bookkeeper:
         """No more calls come: ``run`` writes the rest and returns."""
         self._stopping = True
         self._wake.set()
+        self._many.set()
 
     async def _gather(self) -> None:
         if self._writing is None and not self._queue:
             self._wake.clear()
             await self._wake.wait()
-        if not self._stopping and len(self._queue) < BATCH:
-            await asyncio.sleep(GATHER_S)
+        if len(self._queue) < MANY:
+            self._many.clear()
+        try:
+            async with asyncio.timeout(GATHER_S):
+                await self._many.wait()
+        except TimeoutError:
+            pass
 
     async def _write(self) -> bool:
         """One batch; False when it could not be written. The same batch is tried again then: it may have been."""
