@@ -7,7 +7,9 @@
 The vendors are a process of their own on loopback (benchmarks/vendor_servers) that takes 300 ms to transcribe, 300 ms
 to the first token and 200 ms to the first sound. A turn is a 3 s recording, a reply to its end, and two clauses spoken
 at once. Beside each turn the same bytes go over a bare socket that was opened before; what is reported is how much
-later than on that one the adapter gave its first result: encoding, HTTP, TLS, decoding, the pool.
+later than on that one the adapter gave its first result: encoding, HTTP, TLS, decoding, the pool. The bare socket
+speaks HTTP/1.1 throughout: the row of HTTP/2 has the vendor server's own HTTP/2 (hypercorn's, in Python) in it, so its
+times are shown and only its connections judged.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ ALLOWED_MS = 5.0
 CLAUSES = ("It is Paris,", "the city of light.")
 QUESTION = "What is the capital of France?"
 SOUND = speech_sound(QUESTION, 3.0)
+HTTP2 = "HTTP/2 with TLS"
 
 
 @dataclass(slots=True)
@@ -266,7 +269,7 @@ async def runs(turns: int, sdk: bool) -> list[Run]:
     for speaking, name in (
         ("http", "HTTP/1.1"),
         ("https", "HTTP/1.1 with TLS"),
-        ("http2", "HTTP/2 with TLS"),
+        ("http2", HTTP2),
     ):
         async with vendors(speaking) as (url, certificate):
             bare = Bare(url, trusting(certificate))
@@ -295,7 +298,8 @@ def report(done: list[Run], turns: int) -> bool:
         counted = f"{run.opened_warm}, {run.opened_after}" if ours else "not counted"
         print(f"{run.name:32}{''.join(f'{cell:>22}' for cell in cells)}   {run.cpu_ms:5.1f} ms   {counted}")
         if ours:
-            good &= max(later.values()) <= ALLOWED_MS and not run.opened_after
+            good &= not run.opened_after
+            good &= max(later.values()) <= ALLOWED_MS or run.name == HTTP2
     print(f"at most {ALLOWED_MS:g} ms a stage and no new connections: {'kept' if good else 'NOT KEPT'}")
     return good
 
