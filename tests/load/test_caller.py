@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from antiphon.audio.coded_speech import coded_text
-from antiphon.load.caller import AGAIN_S, HEARD_PATIENCE_S, OUTPUT_RATE, SILENCE_S, Caller
+from antiphon.load.caller import (
+    AGAIN_S,
+    HEARD_PATIENCE_S,
+    LONGEST_ABSENCE_S,
+    OUTPUT_RATE,
+    SILENCE_S,
+    Caller,
+)
 from antiphon.load.mix import Behaviour, Mix
 from antiphon.load.report import Report, report
 from antiphon.load.speech import CodedSpeech
@@ -268,6 +275,101 @@ def test_words_of_before_a_break_are_waited_for_and_then_said_again() -> None:
     assert turn.sayings == 1
     call.passes(0.4)
     assert turn.sayings == 2
+
+
+def refused(call: Played, code: str = "store_away") -> None:
+    """It connects, and is not let in."""
+    call.caller.connected(call)
+    call.caller.message({"type": "error", "code": code, "retry_after_ms": 1000}, now=call.now)
+    call.caller.disconnected(1013, now=call.now)
+
+
+def test_a_caller_that_is_refused_to_the_end_has_lost_its_conversation() -> None:
+    call = Played()
+    call.opens()
+    turn = call.until_said()
+    call.hears("t1")
+    call.replies("t1", "r1", sound_s=0.2)
+    call.ends("t1", "r1")
+    call.caller.disconnected(1012, now=call.now)
+    for _ in range(10):
+        refused(call)
+        call.passes((LONGEST_ABSENCE_S + 1.0) / 10)
+    call.caller.leave(now=call.now)
+    found = call.report()
+    assert call.caller.ended
+    assert turn.outcome == "answered", "all that it could say went well"
+    assert (found.conversations_lost, found.kept_away, found.refused) == (1, 1, {"store_away": 10})
+    assert found.without_service_s.max == pytest.approx(LONGEST_ABSENCE_S + 1.0, abs=0.5)
+    assert not found.sound
+
+
+def test_what_a_caller_had_said_when_it_was_shut_out_for_good_is_lost() -> None:
+    call = Played()
+    call.opens()
+    turn = call.until_said()
+    call.hears("t1")
+    call.caller.disconnected(1006, now=call.now)
+    call.passes(LONGEST_ABSENCE_S + 1.0)
+    call.caller.leave(now=call.now)
+    assert (turn.outcome, call.report().kept_away) == ("unanswered", 1)
+
+
+def test_a_caller_that_is_back_in_time_has_lost_nothing() -> None:
+    call = Played()
+    call.opens()
+    call.caller.disconnected(1012, now=call.now)
+    refused(call)
+    call.passes(3.0)
+    call.caller.leave(now=call.now)
+    assert not call.caller.ended, "it is waited for"
+    call.passes(2.0)
+    call.opens(resumed=True)
+    call.caller.abandon(now=call.now)
+    found = call.report()
+    assert (found.conversations_lost, found.kept_away) == (0, 0)
+    assert found.without_service_s.max == pytest.approx(5.0, abs=0.1)
+
+
+def test_a_caller_that_is_waited_for_in_vain_has_lost_its_conversation() -> None:
+    call = Played()
+    call.opens()
+    call.caller.disconnected(1012, now=call.now)
+    call.passes(1.0)
+    call.caller.leave(now=call.now)
+    call.passes(20.0)
+    call.caller.abandon(now=call.now)
+    found = call.report()
+    assert (found.conversations_lost, found.kept_away) == (1, 1)
+
+
+def test_a_caller_that_was_never_let_in_lost_no_conversation_and_fails_the_run() -> None:
+    call = Played()
+    call.caller.wants(call.now)
+    refused(call, "busy")
+    call.passes(LONGEST_ABSENCE_S + 1.0)
+    call.caller.leave(now=call.now)
+    found = call.report()
+    assert (found.conversations_lost, found.kept_away) == (0, 1)
+    assert not found.sound
+
+
+def test_a_caller_that_stays_away_on_purpose_misses_nothing() -> None:
+    call = Played("leave")
+    call.opens()
+    call.until_said()
+    call.hears("t1")
+    call.replies("t1", "r1", sound_s=0.2)
+    call.ends("t1", "r1")
+    call.passes(2.0)
+    call.caller.disconnected(1000, now=call.now)
+    away_s = call.caller.away_s
+    assert away_s is not None
+    call.now += away_s / 2
+    call.caller.leave(now=call.now)
+    found = call.report()
+    assert call.caller.ended
+    assert (found.kept_away, found.without_service_s.count) == (0, 0)
 
 
 def test_it_leaves_when_the_server_is_going_away_once_nothing_is_open() -> None:

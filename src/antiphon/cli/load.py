@@ -88,8 +88,8 @@ def load(
     """Hold many conversations with a server in real time, and report what they met with: time to the first
     sound, gaps in the sound, lost and doubled turns, reconnections.
 
-    The exit status is 1 when a turn or a conversation was lost, or a turn taken twice; Ctrl-C ends the run
-    early, with its report.
+    The exit status is 1 when a turn or a conversation was lost, a turn taken twice, or a caller kept away to the
+    end; Ctrl-C ends the run early, with its report.
     """
     plan = LoadPlan(
         where=place(url, insecure=insecure, ca=ca, origin=origin, local_address=from_address),

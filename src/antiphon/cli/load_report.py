@@ -50,6 +50,7 @@ def _spreads(report: Report) -> Table:
         ("interruption → silence, ms", report.interruption_ms),
         ("gap inside a reply, ms", report.gap_ms),
         ("connection lost → had again, s", report.reconnect_s),
+        ("each caller's longest time not let in, s", report.without_service_s),
     )
     for name, spread in rows:
         figures = (spread.p50, spread.p95, spread.p99, spread.max)
@@ -73,7 +74,8 @@ def _counts(report: Report) -> Table:
     table.add_row(
         "connections",
         f"{report.dropped} dropped on purpose, {report.moved} moved, {report.broken} broken; {report.resumed} resumed, "
-        f"{report.conversations_lost} conversations lost; {report.messages_repeated} messages came again, "
+        f"{report.conversations_lost} conversations lost, {report.kept_away} callers kept away to the end; "
+        f"{report.messages_repeated} messages came again, "
         f"{report.messages_missing} never came",
     )
     return table
@@ -82,7 +84,10 @@ def _counts(report: Report) -> Table:
 def _verdict(report: Report) -> str:
     if not report.turns:
         return "Nothing was said: no caller was let in."
-    return f"{report.lost} turns lost, {report.doubled} taken twice, {report.conversations_lost} conversations lost."
+    return (
+        f"{report.lost} turns lost, {report.doubled} taken twice, {report.conversations_lost} conversations lost, "
+        f"{report.kept_away} callers kept away to the end."
+    )
 
 
 def _listed(counts: Mapping[str, int]) -> str:

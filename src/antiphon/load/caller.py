@@ -12,7 +12,7 @@ from antiphon.load.answers import Answers
 from antiphon.load.loudspeaker import Loudspeaker
 from antiphon.load.mix import Behaviour, Mix
 from antiphon.load.speech import RATE, Manner, Speech
-from antiphon.load.tally import Gap, Outcome, Reconnection, SpokenTurn, Tally
+from antiphon.load.tally import Absence, Gap, Outcome, Reconnection, SpokenTurn, Tally
 
 OUTPUT_RATE = 24_000
 """Hz of the replies' sound."""
@@ -43,6 +43,10 @@ PING_S = 5.0
 SILENCE_S = 12.0
 """How often a silent server is asked for a sign of life, and after how long without one the line is dead: as the
 page does it."""
+
+LONGEST_ABSENCE_S = 15.0
+"""How long a caller that wants to talk may have been kept away when the run ends, and still be waited for: longer than
+a restart or a move takes, and as long as it may wait by itself between two attempts."""
 
 Cause = Literal["", "left", "dropped", "moved"]
 
@@ -118,7 +122,10 @@ class Caller:
         self._cause: Cause = ""
         self._lost: tuple[float, str] | None = None
         """When the connection was lost, and why."""
-        self._stayed_away_s = 0.0
+        self._on_purpose_s = 0.0
+        """Of the time without a conversation, how much the caller chose."""
+        self._wants_since: float | None = None
+        """Since when it wants to talk and has no conversation; may be in the future."""
         self._state: Literal["resting", "speaking", "listening"] = "resting"
         self._behaviour: Behaviour = "talk"
         self._next_at = 0.0
@@ -140,10 +147,17 @@ class Caller:
 
     # ---- the connection
 
+    def wants(self, now: float) -> None:
+        """From now on it wants to talk."""
+        self._wants_since = now
+
+    def kept_away_s(self, now: float) -> float:
+        """For how long it has wanted to talk and has had no conversation; 0 when that is not so."""
+        return 0.0 if self._wants_since is None else max(now - self._wants_since, 0.0)
+
     def connected(self, line: Line) -> None:
         """The line is there: introduce ourselves, or ask to go on."""
         self._line = line
-        self._stayed_away_s = self.away_s or 0.0
         self.away_s = self._move_at = None
         gone, resume = self._conversation, None
         if gone is not None and gone.token:
@@ -158,6 +172,9 @@ class Caller:
             return
         self.talking = False
         self._tally.live -= 1
+        self._on_purpose_s = (self.away_s or 0.0) if cause in ("left", "dropped") else 0.0
+        if not self.ended:
+            self._wants_since = now + self._on_purpose_s
         if cause == "left":
             return
         if not cause:
@@ -173,18 +190,44 @@ class Caller:
         """Whether something it said has not been answered."""
         return self._turn is not None
 
-    def leave(self) -> None:
-        """End after the turn under way."""
+    def leave(self, *, now: float) -> None:
+        """End after the turn under way, and not before it has had its conversation again, unless it was kept away from
+        that for too long."""
         self._leaving = True
-        self.ended = self._line is None and self._turn is None
+        kept_away_s = self.kept_away_s(now)
+        if kept_away_s > LONGEST_ABSENCE_S:
+            self._give_up(now)
+        self.ended = self.ended or (self._line is None and self._turn is None and not kept_away_s)
 
-    def abandon(self) -> None:
-        """Now; what is open is not judged."""
+    def abandon(self, *, now: float) -> None:
+        """Now; what is open is not judged, but a caller that is kept away has lost its conversation."""
+        if not self.ended and self.kept_away_s(now):
+            self._give_up(now)
         self.ended = True
         if self._turn is not None and self._turn.outcome == "open":
             self._tally.turns.remove(self._turn)
         if self._line is not None:
             self._hang_up(self._line)
+
+    def _give_up(self, now: float) -> None:
+        """It wanted to talk, and was not let in."""
+        self.ended = True
+        self._absent(until_s=now, ended=False)
+        if self._turn is not None:
+            self._close("unanswered" if self._turn.heard else "unheard", now)
+
+    def _absent(self, *, until_s: float, ended: bool) -> None:
+        since_s, self._wants_since = self._wants_since, None
+        if since_s is not None:
+            self._tally.absences.append(
+                Absence(
+                    caller=self.number,
+                    since_s=since_s,
+                    until_s=max(until_s, since_s),
+                    ended=ended,
+                    begun=self._conversation is not None,
+                )
+            )
 
     def _hang_up(self, line: Line) -> None:
         self._cause = "left"
@@ -192,6 +235,7 @@ class Caller:
         line.send_text({"type": "bye"})
 
     def _opened(self, message: Mapping[str, Any], now: float) -> None:
+        self._absent(until_s=now, ended=True)
         before, resumed, seq = self._conversation, bool(message["resumed"]), int(message.get("seq", 0))
         last_seq = seq
         if resumed and before is not None and seq != before.last_seq + 1:
@@ -219,7 +263,7 @@ class Caller:
             Reconnection(
                 at_s=at_s,
                 gap_s=now - at_s,
-                away_s=self._stayed_away_s,
+                away_s=self._on_purpose_s,
                 cause=cause,
                 resumed=resumed,
                 asked=asked,

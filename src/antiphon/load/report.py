@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from antiphon.load.tally import Tally
+from antiphon.load.tally import Absence, Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,10 @@ class Report:
     conversations_lost: int
     reconnect_s: Spread
     """Without the time stayed away on purpose."""
+    kept_away: int
+    """Callers that wanted to talk when the time was up, and were not let in."""
+    without_service_s: Spread
+    """Each caller's longest time without the conversation that it wanted: refused, or waiting to be connected."""
     messages_missing: int
     messages_repeated: int
     sound_in_s: float
@@ -91,8 +95,8 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was lost or doubled, and anything was said at all."""
-        return self.turns > 0 and not (self.lost or self.doubled or self.conversations_lost)
+        """Whether nothing was lost or doubled, nobody kept away to the end, and anything was said at all."""
+        return self.turns > 0 and not (self.lost or self.doubled or self.conversations_lost or self.kept_away)
 
     def as_object(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -117,6 +121,8 @@ def report(
     turns = [turn for turn in tally.turns if inside(turn.began_s)]
     outcomes = [turn.outcome for turn in turns]
     returns = [back for back in tally.reconnections if inside(back.at_s)]
+    absences = [away for away in tally.absences if away.since_s < until_s and away.until_s >= since_s]
+    kept_away = [away for away in absences if not away.ended]
     gaps = [gap.gap_s for gap in tally.gaps if inside(gap.at_s)]
     return Report(
         callers=callers,
@@ -143,8 +149,10 @@ def report(
         broken=sum(back.cause.startswith("closed") for back in returns),
         moved=sum(back.cause == "moved" for back in returns),
         resumed=sum(back.resumed for back in returns),
-        conversations_lost=sum(not back.resumed for back in returns),
+        conversations_lost=sum(not back.resumed for back in returns) + sum(away.begun for away in kept_away),
         reconnect_s=spread((back.gap_s - back.away_s for back in returns), digits=3),
+        kept_away=len(kept_away),
+        without_service_s=spread(_longest(absences).values(), digits=3),
         messages_missing=tally.missing,
         messages_repeated=tally.repeated,
         sound_in_s=round(tally.sound_in_s, 1),
@@ -157,3 +165,11 @@ def report(
         own_late_ms=spread(tally.late_ms),
         own_dropped=tally.traffic.dropped,
     )
+
+
+def _longest(absences: Iterable[Absence]) -> dict[int, float]:
+    """Caller → seconds of its longest one."""
+    longest: dict[int, float] = {}
+    for away in absences:
+        longest[away.caller] = max(longest.get(away.caller, 0.0), away.until_s - away.since_s)
+    return longest

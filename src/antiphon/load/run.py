@@ -136,10 +136,10 @@ class Load:
                 await self._stopping.wait()
         self._stopping.set()
         for caller in self._callers:
-            caller.leave()
+            caller.leave(now=self.now())
         await asyncio.sleep(PATIENCE_S)
         for caller in self._callers:
-            caller.abandon()
+            caller.abandon(now=self.now())
         await asyncio.sleep(GOODBYE_S)
         self._over.set()
         for link in tuple(self._links):
@@ -162,9 +162,10 @@ class Load:
     async def _hold(self, caller: Caller, office: TicketOffice) -> None:
         """One caller, from its first connection to its last."""
         await self._wait(self.plan.ramp_s * caller.number / max(self.plan.callers, 1))
+        caller.wants(self.now())
         attempt = 0
         while not caller.ended and not self._over.is_set():
-            if self._stopping.is_set() and not caller.under_way:
+            if self._stopping.is_set() and not (caller.under_way or caller.kept_away_s(self.now())):
                 return
             ear = _Ear(caller, self.now)
             try:

@@ -75,6 +75,20 @@ class Reconnection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """A time for which a caller wanted to talk and had no conversation. What it stayed away on purpose is none of it."""
+
+    caller: int
+    since_s: float
+    until_s: float
+    """When it was let in, or gave up."""
+    ended: bool
+    """Whether it was let in."""
+    begun: bool
+    """Whether it had a conversation to go on with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """Silence inside a reply, because its sound came late."""
 
@@ -88,6 +102,7 @@ class Tally:
 
     turns: list[SpokenTurn] = field(default_factory=list)
     reconnections: list[Reconnection] = field(default_factory=list)
+    absences: list[Absence] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     interruptions_ms: list[tuple[float, float]] = field(default_factory=list)
     """(when, how long): from the caller's first word over a reply to ``interrupted``."""
