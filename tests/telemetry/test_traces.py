@@ -7,14 +7,15 @@ import socket
 from collections.abc import Sequence
 
 import pytest
+import structlog
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from tests.telemetry.collector import collector
 from tests.telemetry.listened import Clock, Told, call, lively_conversation
 
-from antiphon.telemetry.exporting import open_tracer
+from antiphon.telemetry.exporting import open_tracer, told_once
 from antiphon.telemetry.traces import Traces
 
 
@@ -116,6 +117,25 @@ def test_ids_are_there_while_the_session_is() -> None:
     assert len(traces.trace_id("s")) == 32
     told.closed("s")
     assert traces.trace_id("s") == ""
+
+
+def test_a_collector_that_goes_and_comes_is_told_of_once_each() -> None:
+    class Moody(InMemorySpanExporter):
+        works = True
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            return super().export(spans) if self.works else SpanExportResult.FAILURE
+
+    moody = Moody()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(told_once(moody)))
+    tracer = provider.get_tracer("test")
+    with structlog.testing.capture_logs() as lines:
+        for works in (True, False, False, False, True, True):
+            moody.works = works
+            tracer.start_span("span").end()
+    assert [(line["log_level"], line.get("spans_lost")) for line in lines] == [("warning", None), ("info", 3)]
+    assert len(moody.get_finished_spans()) == 3
 
 
 @pytest.mark.real_time

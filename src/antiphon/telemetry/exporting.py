@@ -6,16 +6,18 @@ A collector that is down loses spans and nothing else: the queue is bounded, and
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from antiphon import __version__
 from antiphon.errors import SettingsError
+from antiphon.telemetry.logs import logger
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Tracer
 
@@ -26,12 +28,14 @@ EXPORT_TIMEOUT_S = 5.0
 LAST_EXPORT_S = 3.0
 """How long the last spans may take when the server stops."""
 
+log = logger(__name__)
+
 
 @asynccontextmanager
 async def open_tracer(endpoint: str, *, sample: float = 1.0) -> AsyncIterator[Tracer]:
     """A tracer whose spans go to ``endpoint`` (the collector's base address, such as ``http://127.0.0.1:4318``).
     ``sample``: the share of sessions that is traced, 0-1. Raises SettingsError when OpenTelemetry is missing."""
-    exporter = _exporter(endpoint)
+    exporter = told_once(_exporter(endpoint))
     provider = tracer_provider(exporter, sample=sample)
     try:
         yield provider.get_tracer("antiphon", __version__)
@@ -53,6 +57,38 @@ def tracer_provider(exporter: SpanExporter, *, sample: float = 1.0) -> TracerPro
     provider = TracerProvider(resource=resource, sampler=TraceIdRatioBased(sample), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUE))
     return provider
+
+
+def told_once(exporter: SpanExporter) -> SpanExporter:
+    """The same, but that it fails is said once, and once that it works again; the library says so three times every
+    five seconds."""
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+
+    class ToldOnce(SpanExporter):
+        lost = 0
+        """Spans since it last worked."""
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = exporter.export(spans)
+            if result is SpanExportResult.SUCCESS:
+                if self.lost:
+                    log.info("traces are taken again", spans_lost=self.lost)
+                self.lost = 0
+            else:
+                if not self.lost:
+                    log.warning("the collector takes no traces", setting="ANTIPHON_TRACES")
+                self.lost += len(spans)
+            return result
+
+        def shutdown(self) -> None:
+            exporter.shutdown()
+
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            return exporter.force_flush(timeout_millis)
+
+    return ToldOnce()
 
 
 def _exporter(endpoint: str) -> SpanExporter:
