@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.server.house import House, open_house
+from tests.server.house import House, open_house, scripted_assistant
 
 from antiphon.audio.coded_speech import coded_text, silence, speech_sound
 from antiphon.audio.wav import read_wav, write_wav
@@ -126,11 +127,27 @@ async def test_a_server_that_lets_nobody_in_is_told_of() -> None:
 
 @pytest.mark.real_time
 async def test_a_server_that_goes_away_in_the_middle_is_told_of() -> None:
-    async with open_house() as house, open_call(house.http, Start()) as client:
+    async with open_house() as house, open_call(house.http, Start(), return_s=0.5) as client:
         house.application.registry.draining.set()
         lost = await client.say(speech_sound("what is it", 1.0), end_s=1.0)
+        while not lost.lost:
+            lost = await client.type("Hello")
         assert lost.lost == "closed with 1012 (the server is restarting)"
         assert (await client.type("Hello")).lost == lost.lost
+
+
+@pytest.mark.real_time
+async def test_a_lost_connection_is_had_again_and_the_answer_heard_to_its_end() -> None:
+    assistant = scripted_assistant(reply="It is Paris, which lies on the river Seine.", letter_s=0.03)
+    async with open_house(assistant=assistant) as house, open_call(house.http, Start()) as client:
+        asking = asyncio.ensure_future(client.type("Hello"))
+        while not house.application.registry.live[0].counts.replies:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        client.cut()
+        said = await asking
+        assert not said.lost
+        assert client.resumed == 1
+        assert list(said.exchange.replies.values()) == ["It is Paris, which lies on the river Seine."]
 
 
 def test_the_end_of_speech_is_the_end_of_the_file_unless_silence_follows(tmp_path: Path) -> None:

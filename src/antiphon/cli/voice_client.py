@@ -4,10 +4,11 @@ said."""
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -42,8 +43,20 @@ REPLY_PATIENCE_S = 60.0
 LOADING_PATIENCE_S = 120.0
 """How long a server that is loading its models is asked again."""
 
+RETURN_S = 10.0
+"""How long a lost connection is tried to be had again: a restart takes a few seconds."""
+
+FIRST_WAIT_S = 0.4
+"""Before the first attempt; doubled for each further one, half of it chance."""
+
+FINAL = frozenset({1000, 1007, 1008, 1009})
+"""Close codes after which coming back would not help."""
+
 SPEECH_RATE = 16_000
 """Hz of what we send."""
+
+
+Dial = Callable[[], Awaitable[ClientConnection]]
 
 
 class CallFailed(AntiphonError):
@@ -72,9 +85,15 @@ class Said:
 class VoiceClient:
     """One conversation. ``say`` and ``type`` return when the answer is over."""
 
-    def __init__(self, socket: ClientConnection, start: client.Start) -> None:
+    def __init__(self, socket: ClientConnection, start: client.Start, *, dial: Dial, return_s: float) -> None:
+        """``dial`` makes another connection when this one is lost; for ``return_s`` it is tried again."""
         self.session: wire.Session | None = None
+        self.resumed = 0
+        """How often the conversation was gone on with on another connection."""
         self._socket = socket
+        self._dial = dial
+        self._return_s = return_s
+        self._last_seq = 0
         self._start = start
         self._speaker = Loudspeaker(start.output_rate)
         self._speech: deque[bytes] = deque()
@@ -102,12 +121,67 @@ class VoiceClient:
                 raise Refused(message)
 
     async def run(self) -> None:
-        """Microphone, loudspeaker and ear, until cancelled or the connection ends."""
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(self._speak()), tasks.create_task(self._report())]
-            await self._listen()
-            for task in running:
-                task.cancel()
+        """Microphone, loudspeaker and ear, until cancelled or the call ends. A lost connection is had again."""
+        try:
+            while True:
+                async with asyncio.TaskGroup() as tasks:
+                    running = [tasks.create_task(self._speak()), tasks.create_task(self._report())]
+                    reason = await self._listen()
+                    for task in running:
+                        task.cancel()
+                if not await self._come_back():
+                    break
+        finally:
+            await self._socket.close()
+        self._lost = reason
+        self._changed.set()
+
+    async def _come_back(self) -> bool:
+        """On another connection, as long as the server may still know us. Whether that was so."""
+        session = self.session
+        if session is None or session.resume_token is None or self._socket.close_code in FINAL:
+            return False
+        give_up, wait_s = self._now() + self._return_s, FIRST_WAIT_S
+        while self._now() + wait_s < give_up:
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s *= 2
+            try:
+                socket = await self._dial()
+            except (CallFailed, NotConnected):
+                continue
+            if await self._resumed(socket, session):
+                return True
+            await socket.close()
+        return False
+
+    async def _resumed(self, socket: ClientConnection, session: wire.Session) -> bool:
+        played = client.Heard(reply_id=self._speaker.reply_id, ms=self._speaker.played_ms(now=self._now()))
+        resume = client.Resume(
+            session_id=session.session_id,
+            token=session.resume_token or "",
+            last_seq=self._last_seq,
+            played=played if played.reply_id else None,
+        )
+        try:
+            await socket.send(encode(replace(self._start, resume=resume)))
+            answer = decode_server(str(await socket.recv()))[1]
+        except ConnectionClosed:
+            return False
+        if not isinstance(answer, wire.Session) or not answer.resumed:
+            return False
+        self._socket, self.session = socket, answer
+        self.resumed += 1
+        return True
+
+    def cut(self) -> None:
+        """Let the connection break, as networks do."""
+        self._socket.transport.abort()
+
+    async def hang_up(self) -> None:
+        """Say goodbye, on whichever connection there is."""
+        with suppress(ConnectionClosed):
+            await self._socket.send(encode(client.Bye()))
+            await self._socket.close()
 
     async def say(self, pcm: bytes, *, end_s: float) -> Said:
         """Send sound at ``SPEECH_RATE`` whose speech ends at ``end_s``, in real time, then silence until
@@ -186,15 +260,14 @@ class VoiceClient:
             except ConnectionClosed:
                 return
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> str:
+        """To the connection's end; gives the reason."""
         try:
             async for raw in self._socket:
                 self._take(raw)
         except ConnectionClosed as closed:
-            self._lost = _reason(closed)
-        else:
-            self._lost = "the server ended the call"
-        self._changed.set()
+            return _reason(closed)
+        return "the server ended the call"
 
     def _take(self, raw: str | bytes) -> None:
         now = self._now()
@@ -211,7 +284,7 @@ class VoiceClient:
     def _obey(self, message: wire.ServerMessage, now: float) -> None:
         match message:
             case wire.AudioStarted():
-                self._speaker.begin(message.reply_id)
+                self._speaker.begin(message.reply_id, from_ms=float(message.from_ms))
             case wire.Playback():
                 self._speaker.control(message.action, now=now)
             case wire.Interrupted():
@@ -222,7 +295,9 @@ class VoiceClient:
     def _read(self, raw: str | bytes) -> wire.ServerMessage | None:
         if isinstance(raw, bytes):
             raise ProtocolError("the server sent sound before `session`")
-        return decode_server(raw)[1]
+        seq, message = decode_server(raw)
+        self._last_seq = max(self._last_seq, seq)
+        return message
 
 
 class Refused(CallFailed):
@@ -246,16 +321,21 @@ def voice_url(url: str) -> str:
 
 @asynccontextmanager
 async def open_call(
-    url: str, start: client.Start, credentials: Credentials | None = None, *, ticket: str = ""
+    url: str,
+    start: client.Start,
+    credentials: Credentials | None = None,
+    *,
+    ticket: str = "",
+    return_s: float = RETURN_S,
 ) -> AsyncIterator[VoiceClient]:
     """A conversation with the server at ``url``; hung up on leaving. A server that is loading is asked again. Where it
-    wants tickets one is got with ``credentials``, unless there is one already. Raises CallFailed or NotConnected."""
+    wants tickets one is got with ``credentials``, unless there is one already. A connection that is lost is had again
+    within ``return_s``. Raises CallFailed or NotConnected."""
     now = asyncio.get_running_loop().time
     give_up = now() + LOADING_PATIENCE_S
     while True:
         try:
-            value = ticket or await _ticket(url, credentials or Credentials())
-            async with _connected(url, start, value) as caller:
+            async with _connected(start, _Dialling(url, credentials, ticket), return_s) as caller:
                 yield caller
                 return
         except Refused as refused:
@@ -264,25 +344,37 @@ async def open_call(
             await asyncio.sleep((refused.error.retry_after_ms or 1000) / 1000)
 
 
+class _Dialling:
+    """Makes connections to one server."""
+
+    def __init__(self, url: str, credentials: Credentials | None, ticket: str) -> None:
+        self._url = url
+        self._credentials = credentials or Credentials()
+        self._ticket = ticket
+        """For the first connection: tickets serve once."""
+
+    async def __call__(self) -> ClientConnection:
+        ticket, self._ticket = self._ticket or await _ticket(self._url, self._credentials), ""
+        offered = [Subprotocol(SUBPROTOCOL)] + ([Subprotocol(f"ticket.{ticket}")] if ticket else [])
+        try:
+            return await connect(voice_url(self._url), subprotocols=offered, compression=None, max_size=2**22)
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+            raise CallFailed(f"cannot call {self._url}: {error}. Is the server running there?") from error
+
+
 @asynccontextmanager
-async def _connected(url: str, start: client.Start, ticket: str) -> AsyncIterator[VoiceClient]:
-    offered = [Subprotocol(SUBPROTOCOL)] + ([Subprotocol(f"ticket.{ticket}")] if ticket else [])
-    try:
-        socket = await connect(voice_url(url), subprotocols=offered, compression=None, max_size=2**22)
-    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
-        raise CallFailed(f"cannot call {url}: {error}. Is the server running there?") from error
-    async with socket:
-        caller = VoiceClient(socket, start)
+async def _connected(start: client.Start, dial: Dial, return_s: float) -> AsyncIterator[VoiceClient]:
+    async with await dial() as socket:
+        caller = VoiceClient(socket, start, dial=dial, return_s=return_s)
         await caller.open()
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(caller.run())
                 yield caller
+                await caller.hang_up()
                 running.cancel()
         except ExceptionGroup as group:
             raise _first(group) from group
-        with suppress(ConnectionClosed):
-            await socket.send(encode(client.Bye()))
 
 
 async def _ticket(url: str, credentials: Credentials) -> str:
