@@ -204,6 +204,16 @@ def test_with_nobody_else_it_is_asked_three_times_at_growing_intervals() -> None
     assert waits == [it.chain.limits.retry_wait_s, 4 * it.chain.limits.retry_wait_s, None]
 
 
+@pytest.mark.parametrize(("cause", "asked"), [("empty", True), ("overloaded", True), ("timeout", False)])
+def test_a_lone_provider_that_rests_is_tried_unless_it_stalls(cause: str, asked: bool) -> None:
+    it = plan(1)
+    only = it.chain.preferred
+    for _ in range(4):
+        only.failed(0.0, failure(cause))
+    assert it.first(1.0).link is only
+    assert (it.after(only, failure(cause), 1.0) is not None) is asked
+
+
 @pytest.mark.parametrize("cause", ["bad_key", "quota", "invalid_request", "unknown_model", "timeout"])
 def test_what_does_not_pass_quickly_goes_elsewhere_at_once(cause: str) -> None:
     it = plan(2)

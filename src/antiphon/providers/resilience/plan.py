@@ -72,7 +72,9 @@ class Plan(Generic[A]):
         if not treatment.again or self.tried[link.position] >= self.tries:
             return None
         wait_s = max(self._wait(link, treatment), treatment.rest_s)
-        rests_longer = link.breaker.open_until is not None and not treatment.rest_s
+        rests = link.breaker.open_until is not None and not treatment.rest_s
+        # A lone provider that fails quickly is tried all the same; one that stalls would only keep the caller waiting.
+        rests_longer = rests and (treatment.others_first or len(self.chain.links) > 1)
         return (
             None if rests_longer or wait_s > LONGEST_WAIT_S else self._step(link, wait_s=wait_s, retry=True)
         )
