@@ -190,6 +190,8 @@ class Vendor:
             files=files,
             timeout=httpx2.Timeout(None, connect=wanted.connect_s, pool=wanted.connect_s),
         )
+        if files is not None:
+            await request.aread()  # a form in one write, not one for each part of each field
         answer = await self._send(request, wanted)
         try:
             if answer.status >= 300:
