@@ -69,6 +69,72 @@ async def test_a_request_that_is_refused_is_no_outage(valkey: ValkeyServer) -> N
         assert store.available
 
 
+REFUSALS = {
+    "needs a password": (
+        [("CONFIG", "SET", "requirepass", "swordfish")],
+        ["wants a password", "ANTIPHON_STORE_PASSWORD"],
+    ),
+    "is a copy": ([("REPLICAOF", "127.0.0.1", "1")], ["read-only copy", "name the primary"]),
+    "is full": ([("CONFIG", "SET", "maxmemory", "1")], ["memory is full", "maxmemory"]),
+    "allows too little": ([("ACL", "SETUSER", "default", "-append")], ["may not do", "ACL SETUSER"]),
+    "misses its copies": ([("CONFIG", "SET", "min-replicas-to-write", "1")], ["min-replicas-to-write"]),
+    "keeps something else there": (
+        [("LPUSH", "antiphon:test", "1")],
+        ["begins with antiphon:", "another database"],
+    ),
+}
+
+
+@pytest.mark.parametrize("server", REFUSALS)
+async def test_a_server_that_refuses_is_told_in_words_with_what_to_do(
+    valkey: ValkeyServer, server: str
+) -> None:
+    commands, words = REFUSALS[server]
+    for command in commands:
+        assert not valkey.ask(*command).startswith("-")
+    async with open_valkey(valkey.url) as store:
+        with pytest.raises(StoreUnavailable) as refused, store.reaching():
+            await store.client.append("antiphon:test", "1")
+    for word in ["ANTIPHON_STORE", f"127.0.0.1:{valkey.port}", *words]:
+        assert word in str(refused.value)
+
+
+async def test_a_password_that_the_server_does_not_know_of(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url, password="sardine") as store:
+        assert "unset ANTIPHON_STORE_PASSWORD" in store.problem
+        assert "sardine" not in store.problem
+
+
+SAYS = {
+    "-DENIED Redis is running in protected mode because protected mode is enabled": "protected mode",
+    "-LOADING Redis is loading the dataset in memory": "loading its data",
+    "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist": "disk",
+    "-ERR max number of clients reached": "maxclients",
+    "-BUSY Redis is busy running a script.": "SCRIPT KILL",
+    "-MOVED 3999 127.0.0.1:6381": "cluster",
+    "-NEWS of another kind": "NEWS",
+}
+"""What a server says that cannot be brought to it here → what is made of it."""
+
+
+@pytest.mark.parametrize("says", SAYS)
+async def test_what_servers_say_when_they_take_no_connection(says: str) -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{says}\r\n".encode())
+        await writer.drain()
+        writer.write_eof()
+        await _.read()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_valkey(f"valkey://:sardine@127.0.0.1:{port}") as store:
+            assert not store.available
+    assert SAYS[says] in store.problem
+    assert "ANTIPHON_STORE" in store.problem
+    assert "sardine" not in store.problem
+
+
 @pytest.mark.parametrize("url", ["memory", "valkey://", "http://host", "valkey://host:99999"])
 async def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(SettingsError, match="ANTIPHON_STORE"):

@@ -76,7 +76,7 @@ class Reconnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absence:
-    """A time for which a caller wanted to talk and had no conversation. What it stayed away on purpose is none of it."""
+    """A time for which a caller wanted to talk and had no conversation, without what it stayed away on purpose."""
 
     caller: int
     since_s: float

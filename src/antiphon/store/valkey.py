@@ -169,20 +169,69 @@ def place_of(url: str) -> str:
 
 
 def describe(error: Exception, place: str) -> str:
-    """What is wrong with the store at ``place``, and what to do. Never an address's password."""
+    """What is wrong with the store at ``place``, and what to do. Never an address's password, nor what the server
+    says in its own words: that may quote what it was sent."""
+    code = _code(error)
     match error:
-        case exceptions.AuthenticationError() | exceptions.NoPermissionError():
-            why = "it does not take the password; set ANTIPHON_STORE_PASSWORD"
-        case exceptions.BusyLoadingError():
-            why = "it is loading its data and will be there in a moment"
-        case exceptions.ReadOnlyError():
-            why = "it is a read-only copy; ANTIPHON_STORE must name the primary"
-        case exceptions.OutOfMemoryError():
-            why = "its memory is full; give it more (maxmemory)"
+        case _ if code in _REFUSALS:
+            why = _REFUSALS[code]
+        case exceptions.AuthenticationError():
+            why = _REFUSALS["WRONGPASS"]
         case exceptions.TimeoutError() | exceptions.MaxConnectionsError():
             why = f"it did not answer within {TIMEOUT_S:g} s"
         case exceptions.ConnectionError() | OSError():
             why = "it cannot be reached; is it running, and may this machine connect?"
         case _:
-            why = f"it refused a request ({type(error).__name__})"
+            why = f"it refused a request ({code or type(error).__name__}); its log may say why"
     return f"The store at {place} (ANTIPHON_STORE) cannot be used: {why}"
+
+
+def _code(error: Exception) -> str:
+    """The word with which the server's refusal began; empty when it was none. The library cuts it off where it knows
+    it, and leaves it in the text where it does not."""
+    text = str(error)
+    if "max number of clients" in text:
+        return "MAXCLIENTS"
+    if "without any password configured" in text or "no password is set" in text:
+        return "NOPASSWORD"
+    code = getattr(error, "status_code", None) or text.partition(" ")[0]
+    known = isinstance(error, exceptions.RedisError) and isinstance(code, str) and code.isupper()
+    return code if known else _CODES.get(type(error), "")
+
+
+_CODES: dict[type[Exception], str] = {
+    exceptions.AuthenticationError: "WRONGPASS",
+    exceptions.NoPermissionError: "NOPERM",
+    exceptions.BusyLoadingError: "LOADING",
+    exceptions.ReadOnlyError: "READONLY",
+    exceptions.OutOfMemoryError: "OOM",
+}
+"""Where the library says only by its class what the server said."""
+
+_CLUSTER = "it is part of a cluster, which is not supported; ANTIPHON_STORE must name a server that is alone, or a primary"
+
+_REFUSALS: dict[str, str] = {
+    "DENIED": "it is in protected mode and takes no connections from other machines; give it a password (requirepass) "
+    "and set ANTIPHON_STORE_PASSWORD, or, in a network of its own, turn protected-mode off",
+    "NOAUTH": "it wants a password; set ANTIPHON_STORE_PASSWORD",
+    "WRONGPASS": "it does not take the password; correct ANTIPHON_STORE_PASSWORD",
+    "NOPASSWORD": "it has no password and was given one; set it there (requirepass), or unset ANTIPHON_STORE_PASSWORD",
+    "NOPERM": "its user may not do what is needed; allow that user all commands on keys and channels that begin with "
+    "antiphon: (ACL SETUSER), or name another one in ANTIPHON_STORE",
+    "MISCONF": "it cannot write to its disk and takes no changes until it can; see its log, and whether the disk is "
+    "full",
+    "OOM": "its memory is full; give it more (maxmemory)",
+    "READONLY": "it is a read-only copy; ANTIPHON_STORE must name the primary",
+    "MASTERDOWN": "it is a copy that has lost its primary; ANTIPHON_STORE must name the primary",
+    "NOREPLICAS": "it has fewer copies than it was told to want; see min-replicas-to-write there",
+    "LOADING": "it is loading its data and will be there in a moment",
+    "BUSY": "it is busy with a script that does not end (SCRIPT KILL)",
+    "WRONGTYPE": "something else is kept there under a name that begins with antiphon:; name another database in "
+    "ANTIPHON_STORE, as in valkey://host:6379/1",
+    "MAXCLIENTS": "it has as many connections as it takes; raise maxclients there",
+    "CLUSTERDOWN": _CLUSTER,
+    "MOVED": _CLUSTER,
+    "ASK": _CLUSTER,
+    "CROSSSLOT": _CLUSTER,
+}
+"""What the server's refusal begins with → what it means, and what to do."""
