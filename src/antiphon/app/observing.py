@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from antiphon.errors import SettingsError
 from antiphon.settings import Settings
 from antiphon.telemetry.observability import Observability, Watching
-from antiphon.telemetry.pricing import MICRO, BudgetState
+from antiphon.telemetry.pricing import MICRO, BudgetState, LedgerState
 from antiphon.usage.calendar import time_zone
 from antiphon.usage.totals import Totals
 
@@ -39,6 +39,16 @@ def observability_of(
             trace_sample=settings.trace_sample,
             transcripts=settings.transcripts,
         )
+    )
+
+
+def ledger_of(totals: Totals) -> LedgerState:
+    """How the ledger does."""
+    return LedgerState(
+        held_usd=totals.held / MICRO,
+        waiting=totals.unwritten,
+        lost=totals.lost,
+        alerts_failed=totals.alerts_failed,
     )
 
 

@@ -28,6 +28,20 @@ class BudgetState:
     """None: no limit is set."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerState:
+    """How the ledger does."""
+
+    held_usd: float = 0.0
+    """Set aside for turns under way, on this server."""
+    waiting: int = 0
+    """Entries that are not written yet; more than a few hundred: it cannot be written."""
+    lost: int = 0
+    """Entries given up since the start."""
+    alerts_failed: int = 0
+    """Alerts given up since the start."""
+
+
 def free_or_unknown(call: ProviderCall) -> int | None:
     """Without a price book: embedded models are free, the rest is not known."""
     return 0 if call.cached or call.provider.partition(":")[0] in FREE else None

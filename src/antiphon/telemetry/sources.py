@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from antiphon.providers.health import ProviderState
-from antiphon.telemetry.pricing import BudgetState
+from antiphon.telemetry.pricing import BudgetState, LedgerState
 
 BREAKERS = ("closed", "half_open", "open")
 WHO = ["kind", "provider", "model"]
@@ -32,6 +32,7 @@ class Sources:
     behind_s: Callable[[], float] | None = None
     """… and how late it is for a tenth of the time: what callers hear, where a single slow moment is not."""
     budgets: Callable[[], Sequence[BudgetState]] | None = None
+    ledger: Callable[[], LedgerState] | None = None
 
 
 class SourcesCollector(Collector):
@@ -55,6 +56,8 @@ class SourcesCollector(Collector):
             yield from _health(sources.health())
         if sources.budgets is not None:
             yield from _budgets(sources.budgets())
+        if sources.ledger is not None:
+            yield from _ledger(sources.ledger())
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: the registry need not ask the sources before they are there."""
@@ -92,6 +95,17 @@ def _health(states: Sequence[ProviderState]) -> Iterator[Metric]:
         hedges.add_metric(who, state.hedges)
         fallbacks.add_metric(who, state.fallbacks)
     yield from (breaker, retries, hedges, fallbacks)
+
+
+def _ledger(ledger: LedgerState) -> Iterator[Metric]:
+    yield _gauge("antiphon_budget_held_usd", "Set aside for turns under way.", ledger.held_usd)
+    yield _gauge("antiphon_ledger_waiting", "Entries not written to the ledger yet.", ledger.waiting)
+    yield CounterMetricFamily(
+        "antiphon_ledger_lost", "Entries given up: the ledger could not be written.", value=ledger.lost
+    )
+    yield CounterMetricFamily(
+        "antiphon_alerts_failed", "Alerts that the webhook never took.", value=ledger.alerts_failed
+    )
 
 
 def _budgets(budgets: Sequence[BudgetState]) -> Iterator[Metric]:
