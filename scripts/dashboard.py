@@ -331,6 +331,10 @@ ROWS = (
                 ],
             ),
             Panel(
+                title="Ledger: entries waiting",
+                queries=[(gauge("antiphon_ledger_waiting", "instance"), "{{instance}}")],
+            ),
+            Panel(
                 title="Requests without a price",
                 unit="ops",
                 queries=[
