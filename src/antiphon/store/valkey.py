@@ -208,8 +208,7 @@ _CODES: dict[type[Exception], str] = {
 }
 """Where the library says only by its class what the server said."""
 
-_CLUSTER = "it is part of a cluster, which is not supported; ANTIPHON_STORE must name a server that is alone, or a primary"
-
+_CLUSTER = "it is part of a cluster, which is not supported; ANTIPHON_STORE must name a server that is none"
 _REFUSALS: dict[str, str] = {
     "DENIED": "it is in protected mode and takes no connections from other machines; give it a password (requirepass) "
     "and set ANTIPHON_STORE_PASSWORD, or, in a network of its own, turn protected-mode off",
