@@ -213,8 +213,8 @@ async def attacked(watched: Watched, chosen: argparse.Namespace) -> dict[str, An
     url = watched.where.http
     port = watched.where.uri.port
     await talk(url, chosen.talkers, min(chosen.minutes, 0.5), 0)  # warm
-    # A first small attack: code that is loaded and caches that fill belong to the server, not to the attack.
-    await Attack(port, chosen.frames // 10, chosen.connections, 5.0).run()
+    # A first, smaller attack: code that is loaded, and the allocator's highest mark, belong to the server.
+    await Attack(port, chosen.frames // 4, chosen.connections, 15.0).run()
     peace = await talk(url, chosen.talkers, chosen.minutes, 1)
     before = await settled(watched)
     attack = Attack(port, chosen.frames, chosen.connections, chosen.minutes * 60 * 0.8)
