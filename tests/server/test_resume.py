@@ -134,7 +134,7 @@ async def test_who_comes_too_late_begins_anew_and_is_told_so() -> None:
                 assert second.messages[0]["epoch"] > first.messages[0]["epoch"]
                 assert (await second.receives())["kind"] == "history"
                 assert await asks(second, "Two") == "Turn 1, Two."
-    assert ledger.notes[:3] == ["opened", "closed: expired", "opened"]
+    assert ledger.notes[:4] == ["opened", "closed: expired", "refused: session_gone", "opened"]
 
 
 async def test_another_sessions_token_opens_nothing() -> None:

@@ -279,7 +279,11 @@ class Registry:
             return None
         except StoreUnavailable as error:
             raise self._refused(StoreAwayError(_AWAY, retry_after_s=STORE_AWAY_RETRY_S)) from error
-        return None if claim is None else self._regain(session_id, hashed, claim, caller)
+        if claim is None:
+            log.info("resume refused", code="session_gone", session_id=session_id)
+            self.audience.refused("session_gone")
+            return None
+        return self._regain(session_id, hashed, claim, caller)
 
     async def _claim(self, session_id: str, hashed: bytes) -> Claim | None:
         """Wait for whoever holds it to let go, or to be found dead."""
