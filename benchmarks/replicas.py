@@ -1,15 +1,16 @@
 """Conversations through a deploy, and through the death of a replica.
 
-    python benchmarks/replicas.py                       # 50 conversations: rolling restart, then kill -9
-    python benchmarks/replicas.py --sessions 6 --quick  # the same, small, to see that it works
-    python benchmarks/replicas.py --only restart
+    python -m benchmarks.replicas                       # 50 conversations: rolling restart, kill -9, lost lines
+    python -m benchmarks.replicas --sessions 6 --quick  # the same, small, to see that it works
+    python -m benchmarks.replicas --only restart
 
 Three replicas with scripted providers, one Valkey and one nginx run in processes of their own; scripted callers talk
 from this one (`antiphon load`), each turn numbered, so that one that is lost or answered twice is noticed.
 
 Figures: a rolling restart of all three loses no conversation and no turn, doubles none, and each client's gap (from the
 end of its connection to `session` on the next one) is at most 2 s at p99. After kill -9 of one its conversations go on
-elsewhere within 3 s at p99; at most the turn in flight of each is lost.
+elsewhere within 3 s at p99; at most the turn in flight of each is lost. Callers who lose their connections at any time
+and come back to any replica lose no turn, and none is taken twice.
 """
 
 from __future__ import annotations
@@ -98,15 +99,28 @@ async def sudden_death(sessions: int, pace: Pace, folder: Path) -> tuple[Report,
         return report, {"turn_lost_notices": report.notices.get("turn_lost", 0)}
 
 
-def talkers(url: str, sessions: int, pace: Pace) -> Load:
-    """Callers that talk, pause inside a turn and interrupt, and leave their connections alone."""
+async def lost_lines(sessions: int, pace: Pace, folder: Path) -> tuple[Report, dict[str, Any]]:
+    """Callers whose connections break, while they speak, wait and listen, and who come back to any replica."""
+    async with replica_house(folder, replicas=REPLICAS, settings=SETTINGS) as (_, url):
+        load = talkers(url, sessions, pace, mix="talk=40,interrupt=10,drop=50")
+
+        async def stop() -> None:
+            await asyncio.sleep(pace.ramp_s + pace.before_s + pace.after_s)
+            load.stop()
+
+        report, _ = await asyncio.gather(load.run(), stop())
+        return report, {"turn_lost_notices": report.notices.get("turn_lost", 0)}
+
+
+def talkers(url: str, sessions: int, pace: Pace, *, mix: str = "talk=70,pause=15,interrupt=15") -> Load:
+    """Callers that talk, pause inside a turn and interrupt; without ``drop`` they leave their connections alone."""
     return Load(
         LoadPlan(
             where=place(url),
             callers=sessions,
             duration_s=3600.0,
             ramp_s=pace.ramp_s,
-            mix=Mix.parse("talk=70,pause=15,interrupt=15"),
+            mix=Mix.parse(mix),
         )
     )
 
@@ -157,12 +171,36 @@ def verdict_death(report: Report, told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def verdict_lines(report: Report, told: dict[str, Any]) -> dict[str, Any]:
+    """Against the figure of a restart: nothing lost, nothing doubled."""
+    gap = report.reconnect_s.p99
+    return {
+        "what": "lost connections",
+        "sessions": report.callers,
+        "turns": report.turns,
+        "dropped": report.dropped,
+        "resumed": report.resumed,
+        "conversations_lost": report.conversations_lost,
+        "turns_lost": report.lost,
+        "turns_doubled": report.doubled,
+        "turns_said_again": report.said_again,
+        "messages_repeated": report.messages_repeated,
+        "messages_missing": report.messages_missing,
+        "gap_s": {"p50": report.reconnect_s.p50, "p99": gap, "max": report.reconnect_s.max},
+        **told,
+        "passed": not (report.conversations_lost or report.lost or report.doubled)
+        and gap is not None
+        and gap <= GAP_RESTART_S,
+    }
+
+
 async def measure(sessions: int, pace: Pace, only: str, logs: Path | None) -> bool:
     """Print a line for each part; whether all passed."""
     passed = True
     for name, run, verdict in (
         ("restart", rolling_restart, verdict_restart),
         ("kill", sudden_death, verdict_death),
+        ("drop", lost_lines, verdict_lines),
     ):
         if only not in ("", name):
             continue
@@ -181,7 +219,7 @@ def main() -> None:
     )
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--quick", action="store_true", help="short waits")
-    parser.add_argument("--only", choices=("", "restart", "kill"), default="")
+    parser.add_argument("--only", choices=("", "restart", "kill", "drop"), default="")
     parser.add_argument("--logs", type=Path, help="folder to keep the processes' logs in")
     asked = parser.parse_args()
     pace = QUICK if asked.quick else Pace()
