@@ -16,6 +16,10 @@ MODELS = {"asr": ("batch", "streaming"), "llm": (), "tts": ("coded", "hum")}
 """What may follow ``scripted:``; the first is meant when nothing does."""
 
 
+PROMPTS_KEPT = 4
+"""That the language model remembers having been sent: nobody asks a server."""
+
+
 def check_scripted(settings: Settings) -> None:
     """Raises SettingsError for a scripted model that there is not."""
     for kind, known in MODELS.items():
@@ -43,6 +47,7 @@ def scripted_language_model(settings: Settings, choice: ProviderChoice) -> Langu
         [settings.scripted_reply] if settings.scripted_reply else repeat_user,
         first_token_s=settings.scripted_llm_first_token_ms / 1000,
         tokens_per_s=settings.scripted_llm_tokens_per_s,
+        kept=PROMPTS_KEPT,
     )
 
 

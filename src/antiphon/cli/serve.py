@@ -50,7 +50,7 @@ def serve(fd: int | None, **options: str | int | None) -> None:
             "anybody who reaches this address may talk", address=address, setting="ANTIPHON_ACCESS"
         )
     _greet(settings, listening)
-    Server(application, max_message_bytes=settings.max_message_bytes).run([listening])
+    Server(application, max_message_bytes=settings.max_message_bytes, own_process=True).run([listening])
 
 
 def _greet(settings: Settings, listening: socket.socket) -> None:

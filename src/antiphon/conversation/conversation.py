@@ -244,6 +244,15 @@ class Conversation:
             if self._timer is not None:
                 self._timer.cancel()
             self._spending.end()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of all that is large. Whoever held a conversation and is done with it often hangs in a cycle with it, by the
+        traceback of a cancellation, until the garbage collector comes by."""
+        self._ear.close()
+        for reply in (self._reply, self._last):
+            if reply is not None:
+                reply.forget_sound()
 
     def _stop(self, running: list[asyncio.Task[None]]) -> None:
         tasks = [*running, self._reply_task, self._transcribing, self._judging, self._prefilling]
@@ -492,6 +501,8 @@ class Conversation:
         self._publish(
             events.TranscriptChanged(turn_id=command.turn, text="", final=True, language=self._language)
         )
+        if command.failed:
+            self._soon(lambda: self._tell(t.Unheard(at=self._now())))
 
     # ---- replies ------------------------------------------------------------------------------------------
 
@@ -507,7 +518,8 @@ class Conversation:
         order = Order(
             reply_id=command.reply,
             turn_id=command.turn,
-            messages=self.history.messages(with_user=command.text),
+            messages=self.history.messages(with_user=command.text) if command.text else (),
+            unheard=not command.text,
             language=self._language if self.config.language == "auto" else self.config.language,
             aloud=not command.speculative or self._machine.policy.speculation == "tts",
             session_id=self.session_id,
@@ -552,7 +564,8 @@ class Conversation:
 
     def _release_reply(self) -> None:
         assert self._reply is not None
-        self.history.add_user(self._reply.order.turn_id, self._user_text)
+        if self._user_text:
+            self.history.add_user(self._reply.order.turn_id, self._user_text)
         self._reply.release()
 
     def _reply_sounds(self, reply: Reply) -> None:

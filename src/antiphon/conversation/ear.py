@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 from antiphon.audio.resample import Resampler
 from antiphon.errors import AudioError
@@ -17,9 +17,7 @@ BYTES = 2
 KEPT_S = 90.0
 """Sound kept for recognition: the longest turn (60 s) and room to spare. 2.9 MB a session."""
 
-PIECE_S = 1.0
-_PIECE = int(PIECE_S * SPEECH_RATE) * BYTES
-_MOST_PIECES = int(KEPT_S / PIECE_S) + 1
+_RING = int(KEPT_S * SPEECH_RATE) * BYTES
 
 GAP_S = 0.3
 """A client that sends nothing for longer has a gap in its sound, not a late packet."""
@@ -75,42 +73,40 @@ class AudioClock:
 
 
 class _Sound:
-    """The last ``KEPT_S`` seconds on the timeline, in pieces of ``PIECE_S``: as one buffer that grows and is cut, it
-    left the C library with holes that took half as much again."""
+    """The last ``KEPT_S`` seconds on the timeline, in a ring of pages of its own: they are the system's again when the
+    session is over. On the C library's heap, among everything else, sound left holes that it could not give back: with
+    20 conversations over, 86 of its 110 MB were free, and still taken."""
 
     def __init__(self, first: int) -> None:
         self.first = first
         """Sample number of the first one kept."""
-        self._pieces: deque[bytearray] = deque([bytearray()])
-        """All of ``_PIECE`` bytes but the last."""
-
-    @property
-    def end(self) -> int:
-        return self.first + ((len(self._pieces) - 1) * _PIECE + len(self._pieces[-1])) // BYTES
+        self.end = first
+        """And of the first one that is still to come."""
+        self._ring = mmap(-1, _RING, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+        """Sample ``n`` is at ``n * BYTES % _RING``; pages that no sound has come to take no memory."""
 
     def append(self, pcm: bytes) -> None:
-        at = 0
-        while at < len(pcm):
-            last = self._pieces[-1]
-            if len(last) == _PIECE:
-                self._pieces.append(last := bytearray())
-            taken = min(_PIECE - len(last), len(pcm) - at)
-            last += pcm[at : at + taken]
-            at += taken
-        while len(self._pieces) > _MOST_PIECES:
-            self._pieces.popleft()
-            self.first += _PIECE // BYTES
+        self.end += len(pcm) // BYTES
+        self.first = max(self.first, self.end - _RING // BYTES)
+        pcm = pcm[-_RING:]
+        at = self.end * BYTES % _RING - len(pcm)
+        if at < 0:
+            self._ring[at + _RING :] = pcm[:-at]
+            pcm, at = pcm[-at:], 0
+        self._ring[at : at + len(pcm)] = pcm
 
     def samples(self, start: int, end: int) -> bytes:
         """Those from number ``start`` up to ``end``, as far as they are kept."""
-        a = max(0, start - self.first) * BYTES
-        b = max(0, min(end, self.end) - self.first) * BYTES
-        if a >= b:
+        start, end = max(start, self.first), min(end, self.end)
+        if start >= end:
             return b""
-        return b"".join(
-            self._pieces[piece][max(a - piece * _PIECE, 0) : b - piece * _PIECE]
-            for piece in range(a // _PIECE, -(-b // _PIECE))
-        )
+        a, b = start * BYTES % _RING, end * BYTES % _RING
+        return self._ring[a:b] if a < b else self._ring[a:] + self._ring[:b]
+
+    def close(self) -> None:
+        """Keep nothing any more."""
+        self.first = self.end
+        self._ring.close()
 
     def cut(self, start: float, end: float) -> bytes:
         return self.samples(int(start * SPEECH_RATE), int(end * SPEECH_RATE))
@@ -147,6 +143,10 @@ class Ear:
     def cut(self, start: float, end: float) -> bytes:
         """The sound between two times: PCM s16le mono at 16 kHz, as much of it as is kept."""
         return self._sound.cut(start, end)
+
+    def close(self) -> None:
+        """The session is over: let go of its sound. Nothing may be taken any more."""
+        self._sound.close()
 
     def take(self, pcm: bytes, *, gap: float = 0.0) -> None:
         """Put sound on the timeline, after ``gap`` seconds of silence that the client did not send."""

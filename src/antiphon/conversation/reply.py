@@ -73,6 +73,8 @@ class Order:
     """Whether the first clause may be voiced before the release."""
     session_id: str
     marks: Marks
+    unheard: bool = False
+    """No recogniser told the words: an apology is all there is to say, and the model is not asked."""
     begun: Unfinished | None = None
     """It was begun elsewhere: what was written is to be said, from where it was heard; the model is not asked."""
 
@@ -207,6 +209,10 @@ class Reply:
         if self._sent_all:
             self._tell_sent_all()
 
+    def forget_sound(self) -> None:
+        """Nobody will come back to hear it."""
+        self._unheard.clear()
+
     def unfinished(self, user_text: str) -> Unfinished:
         """How far it is, to be gone on with elsewhere."""
         return Unfinished(
@@ -245,11 +251,10 @@ class Reply:
     async def _write(self) -> None:
         cutter = ClauseCutter(language=self.order.language or "en")
         try:
-            await self._obtain_leave()
-            if self.order.begun is not None:
-                await self._take_up(self.order.begun)
+            if self.order.unheard:
+                await self._say_instead(apology(self.order.language))
             else:
-                await self._write_with_retry(cutter)
+                await self._compose(cutter)
             self._complete = True
         except BudgetError as error:
             self.error = error
@@ -261,6 +266,13 @@ class Reply:
         for clause in cutter.flush():
             await self._cut(clause)
         await self._clauses.put(None)
+
+    async def _compose(self, cutter: ClauseCutter) -> None:
+        await self._obtain_leave()
+        if self.order.begun is not None:
+            await self._take_up(self.order.begun)
+        else:
+            await self._write_with_retry(cutter)
 
     async def _obtain_leave(self) -> None:
         grant = await self._granted()

@@ -46,7 +46,8 @@ sends nothing, ever; breaks off with ``ProviderUnavailable`` after its first pie
 properly but with nothing; raises that very error."""
 
 CALLS_KEPT = 256
-"""Calls each provider remembers: far more than a test makes, little memory in a benchmark of hours."""
+"""Calls each provider remembers: far more than a test makes. Each holds its prompt, all messages of a conversation:
+some tens of megabytes after half an hour with many callers, so that a server keeps fewer."""
 
 VOICED_DBFS = (-50.0, -40.0)
 """The voice detector says 0 below the first level and 1 above the second; recorded speech is at -30 to
@@ -125,8 +126,8 @@ class Call:
 class Calls(deque[Call]):
     """The last calls, oldest first."""
 
-    def __init__(self) -> None:
-        super().__init__(maxlen=CALLS_KEPT)
+    def __init__(self, kept: int = CALLS_KEPT) -> None:
+        super().__init__(maxlen=kept)
 
     @asynccontextmanager
     async def record(self, call: Call) -> AsyncIterator[Call]:
@@ -315,14 +316,16 @@ class ScriptedLanguageModel:
         faults: Iterable[Fault | None] = (),
         breaks_after: int = 1,
         provider: str = "scripted",
+        kept: int = CALLS_KEPT,
     ) -> None:
-        """``breaks_after`` is the token after which a reply with the fault ``cut`` or ``hush`` breaks off."""
+        """``breaks_after`` is the token after which a reply with the fault ``cut`` or ``hush`` breaks off; ``kept``,
+        how many calls are remembered."""
         self.breaks_after = breaks_after
         self.first_token_s = first_token_s
         self.tokens_per_s = tokens_per_s
         self.faults = Faults(faults)
-        self.calls = Calls()
-        self.prefills: deque[tuple[Message, ...]] = deque(maxlen=CALLS_KEPT)
+        self.calls = Calls(kept)
+        self.prefills: deque[tuple[Message, ...]] = deque(maxlen=kept)
         self._replies = replies
         self._cached: dict[str, str] = {}
         self._info = ProviderInfo(provider=provider, model="language-model")

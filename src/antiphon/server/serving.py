@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import socket
 from types import FrameType
@@ -74,6 +75,17 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"cannot listen on {host} port {port}: {error.strerror or error}"
 
 
+def settle_heap() -> None:
+    """What is alive now is taken out of the garbage collector's rounds, for good.
+
+    A conversation that is over hangs together in cycles, by the tracebacks of what was cancelled with it, and waits for
+    a full round; there is one when as much is new as a quarter of what was looked at last time. With the modules and
+    models of a server counted in (120,000 objects) that is dozens of conversations, and a round holds up everyone for
+    70 ms; without them it is a quarter of those that are alive, and 5 ms."""
+    gc.collect()
+    gc.freeze()
+
+
 def web_server_config(app: ASGIApp, *, max_message_bytes: int) -> uvicorn.Config:
     """How uvicorn is to serve."""
     return uvicorn.Config(
@@ -104,11 +116,15 @@ class Server(uvicorn.Server):
     time); a second one ends the process at once.
     """
 
-    def __init__(self, application: Application, *, max_message_bytes: int) -> None:
+    def __init__(
+        self, application: Application, *, max_message_bytes: int, own_process: bool = False
+    ) -> None:
+        """``own_process``: whether nothing else is in it, so that its garbage collector may be set up for this."""
         super().__init__(web_server_config(application.asgi, max_message_bytes=max_message_bytes))
         self._application = application
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leaving = False
+        self._own_process = own_process
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop."""
@@ -116,15 +132,23 @@ class Server(uvicorn.Server):
         for listening in sockets or ():
             hold_little(listening)
         async with asyncio.TaskGroup() as tasks:
-            drain = tasks.create_task(self._drain())
+            beside = [tasks.create_task(self._drain())]
+            if self._own_process:
+                beside.append(tasks.create_task(self._settle()))
             await super().serve(sockets)
-            drain.cancel()
+            for task in beside:
+                task.cancel()
 
     def stop(self) -> None:
         """What the first signal does."""
         self._leaving = True
         log.info("stopping", sessions=len(self._application.registry.live))
         self._application.registry.drain()
+
+    async def _settle(self) -> None:
+        """When all is loaded: what is there now stays, and the garbage collector need not look through it again."""
+        await self._application.readiness.opened.wait()
+        settle_heap()
 
     async def _drain(self) -> None:
         await self._application.registry.draining.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,8 @@ class Readiness:
     def __init__(self) -> None:
         self.assistant: Assistant | None = None
         """None until everything is warm."""
+        self.opened = asyncio.Event()
+        """Set when everything was warm for the first time."""
         self.draining = False
         self.failure: AntiphonError | None = None
         """Why the last attempt to load failed; None while one is under way."""
@@ -60,6 +63,7 @@ class Readiness:
     def open(self, assistant: Assistant) -> None:
         """Everything is warm."""
         self.assistant = assistant
+        self.opened.set()
 
     def fail(self, error: AntiphonError) -> None:
         """The attempt came to nothing."""
