@@ -59,6 +59,8 @@ class Keeping:
             return
         self._written.clear()
         self.keep_soon(lambda: snapshot)
+        if not self._store.available:
+            return  # nobody is to wait while it is known to be away
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._written.wait()
@@ -81,7 +83,7 @@ class Keeping:
                 if not self._due.is_set():  # nothing newer came meanwhile
                     self._newest = newest
                     self._due.set()
-                self._written.set()  # nobody is to wait while it is known to be away
+                self._written.set()
                 await asyncio.sleep(RETRY_S)
             else:
                 self._written.set()
