@@ -21,6 +21,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
@@ -94,26 +95,26 @@ class Watched:
 
 @asynccontextmanager
 async def server(**settings: str) -> AsyncIterator[Watched]:
-    """A scripted one on a free loopback port; ``settings`` as in the environment."""
+    """A scripted one on a free loopback port, with a ledger of its own; ``settings`` as in the environment."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ANTIPHON_")}
     scripted = {f"ANTIPHON_{kind}": "scripted" for kind in ("ASR", "LLM", "TTS")}
     listening = listen("127.0.0.1", 0)
     port: int = listening.getsockname()[1]
-    with listening:
+    with listening, TemporaryDirectory(prefix="antiphon-soak-") as data:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", SERVE, str(listening.fileno()),
             stdout=subprocess.PIPE,
             pass_fds=[listening.fileno()],
-            env=clean | scripted | {"ANTIPHON_MAX_LOOP_LAG_MS": "0"} | settings,
+            env=clean | scripted | {"ANTIPHON_MAX_LOOP_LAG_MS": "0", "ANTIPHON_DATA": data} | settings,
         )  # fmt: skip
-    try:
-        url = f"http://127.0.0.1:{port}"
-        await _until_ready(url)
-        yield Watched(process, place(url))
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        try:
+            url = f"http://127.0.0.1:{port}"
+            await _until_ready(url)
+            yield Watched(process, place(url))
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
 async def _until_ready(url: str) -> None:
