@@ -89,4 +89,16 @@ async def test_a_recogniser_that_is_gone_is_told_of_and_the_next_turn_works() ->
         conversation.user.says("what about Spain", from_=4.0, to=5.0)
         await conversation.until(9.0)
         assert [event.code for event in conversation.all(events.Failed)] == ["provider_rejected"]
-        assert conversation.heard() == "It is Madrid."
+        assert conversation.heard("r2") == "It is Madrid."
+
+
+async def test_a_turn_that_no_recogniser_would_hear_is_apologised_for() -> None:
+    recognizer = ScriptedRecognizer(latency_s=0.12, faults=["reject"] * 3)
+    async with talk({"Spain": "It is Madrid."}, recognizer=recognizer) as conversation:
+        conversation.user.says("hello there", from_=0.5, to=1.2)
+        conversation.user.says("what about Spain", from_=8.0, to=9.0)
+        await conversation.until(13.0)
+        assert conversation.heard("r1") == apology("en")
+        assert conversation.sounds_from() < 1.2 + 4.0
+        assert conversation.heard("r2") == "It is Madrid."
+        assert conversation.history() == ["user: what about Spain", "assistant: It is Madrid."]

@@ -94,7 +94,7 @@ async def test_words_that_cannot_be_had_are_told_of() -> None:
             assert conversation.all(events.Failed)[0].code == "provider_unavailable"
             at = conversation.now
             conversation.user.says("what is the capital of France", from_=at + 0.5, to=at + 1.5)
-            await until(conversation, lambda: conversation.heard() == "Paris.")
+            await until(conversation, lambda: conversation.heard().endswith("Paris."))
 
 
 async def test_a_reply_cut_short_is_remembered_to_the_word() -> None:

@@ -170,6 +170,13 @@ class Actions(Facts):
         self._out.append(e.ShowTranscript(turn=turn.id, text=turn.text, final=True))
         self._start_reply(speculative=False)
 
+    def apologise(self) -> None:
+        self.context.turns += 1
+        now = self.context.now
+        self.context.turn = Turn(id=f"t{self.context.turns}", start=now, began=now, text_upto=now)
+        self._note("turn", "nobody could tell the words: an apology")
+        self._start_reply(speculative=False)
+
     def begin_speaking(self) -> None:
         self._note("reply", "the first sound of the reply went out")
 

@@ -99,6 +99,13 @@ class Typed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unheard:
+    """A turn was dropped because no recogniser would do its work: the user is owed a word about it."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """The user says the spoken turn is over (push-to-talk released)."""
 
@@ -130,6 +137,7 @@ Event = (
     | Speaking
     | ReplyOver
     | Typed
+    | Unheard
     | Commit
     | Interrupt
     | Tick
@@ -180,7 +188,8 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartReply:
-    """Answer ``text``. A speculative reply is prepared as far as the policy says and held back."""
+    """Answer ``text``; without any, apologise for not having heard. A speculative reply is prepared as far as the
+    policy says and held back."""
 
     reply: str
     turn: str

@@ -66,6 +66,9 @@ class Facts:
             case e.ReplyOver(reply=reply):
                 if context.reply is None or context.reply.id != reply:
                     return False
+            case e.Unheard():
+                # Somebody speaks again already, or is being answered: that matters more.
+                return self.state is State.QUIET
             case e.Typed(text=text):
                 self._typed = text.strip()
                 return bool(self._typed)

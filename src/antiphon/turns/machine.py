@@ -139,6 +139,7 @@ TABLE: tuple[Row, ...] = (
     # Nobody speaks.
     Row(State.QUIET, e.SpeechStarted, State.HEARING, M.begin_turn),
     Row(State.QUIET, e.Typed, State.THINKING, M.type_turn),
+    Row(State.QUIET, e.Unheard, State.THINKING, M.apologise),
     Row(State.QUIET, (e.Commit, e.Interrupt, e.Tick, e.SpeechPaused), State.QUIET),
     # The user speaks.
     Row(State.HEARING, e.Commit, State.ENDED, M.commit),

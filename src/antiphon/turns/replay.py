@@ -38,6 +38,7 @@ _KINDS: dict[str, type[t.Event]] = {
         t.Speaking,
         t.ReplyOver,
         t.Typed,
+        t.Unheard,
         t.Commit,
         t.Interrupt,
         t.Tick,
