@@ -52,6 +52,18 @@ async def test_a_conversation_goes_on_after_a_lost_connection() -> None:
             assert len(house.application.registry.live) == 1
 
 
+async def test_who_comes_back_takes_one_place_and_not_two() -> None:
+    async with open_house(assistant=counting_assistant(), max_sessions=2) as house:
+        async with house.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        async with back(house, first) as second, house.call() as another:
+            assert second.messages[0]["resumed"] is True
+            assert another.messages[0]["type"] == "session", "there is room for two"
+            assert len(house.application.registry.live) == 2
+            assert await asks(second, "Two") == "Turn 2, Two."
+
+
 async def test_a_reply_goes_on_where_its_listener_was() -> None:
     """What was sent and not heard is sent again, what was heard is not, and no message comes twice."""
     async with open_house(assistant=counting_assistant(letter_s=0.02)) as house:

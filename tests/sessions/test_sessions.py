@@ -75,6 +75,17 @@ def test_a_full_registry_lets_in_again_when_someone_leaves() -> None:
         assert second.id != first.id
 
 
+def test_a_place_that_was_not_needed_is_free_at_once() -> None:
+    registry = open_registry(max_sessions=1)
+    with registry.arrival() as place:
+        assert registry.full
+        registry.give_back(place)
+        assert not registry.full
+        with registry.arrival() as next_one:
+            assert list(registry.live) == [next_one]
+    assert not registry.live
+
+
 def test_a_session_that_fails_gives_its_place_back() -> None:
     registry = open_registry(max_sessions=1)
     with pytest.raises(ZeroDivisionError), registry.session():
