@@ -199,6 +199,22 @@ def test_a_reply_that_breaks_off_by_itself_is_counted() -> None:
     assert call.report().cut_short == 1
 
 
+def test_a_reply_that_ends_after_what_was_said_over_it_is_not_cut_short() -> None:
+    call = Played("interrupt")
+    call.opens()
+    first = call.until_said()
+    call.hears("t1")
+    call.replies("t1", "r1", sound_s=8.0)
+    call.sound.clear()
+    call.passes(1.5)
+    interruption = call.until_said()
+    assert (first.outcome, interruption.manner) == ("cut", "interruption")
+    call.hears("t2")
+    call.tells("interrupted", reply_id="r1", heard_ms=900, heard_text="")
+    call.ends("t1", "r1", interrupted=True)
+    assert call.report().cut_short == 0
+
+
 def test_sound_that_comes_late_is_a_gap_and_its_length_is_what_was_not_heard() -> None:
     call = Played()
     call.opens()
@@ -246,6 +262,19 @@ def test_messages_that_never_come_are_counted() -> None:
     call.seq += 3
     call.tells("pong")
     assert call.report().messages_missing == 3
+
+
+def test_a_pong_that_nobody_was_there_for_is_not_missed() -> None:
+    call = Played()
+    call.opens()
+    call.passes(0.1)
+    assert call.sent[-1] == {"type": "ping"}
+    call.caller.disconnected(1006, now=call.now)
+    call.seq -= 1
+    call.opens(resumed=True)
+    call.seq += 2
+    call.tells("speech_started", at_ms=40)
+    assert call.report().messages_missing == 1, "one number went to the pong, the other to something else"
 
 
 def test_a_conversation_that_begins_anew_after_a_break_is_lost_and_the_turn_said_again() -> None:

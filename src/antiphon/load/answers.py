@@ -96,8 +96,10 @@ class Answers:
                 turn.first_sound_ms = (now - turn.speech_end_s) * 1000
         return True
 
-    def reply_done(self, message: Mapping[str, Any], *, spoken_over: bool) -> Reply | None:
-        """It is over; ``spoken_over``: the caller spoke meanwhile. None when it is not known."""
+    def reply_done(
+        self, message: Mapping[str, Any], *, speaking: bool, turn: SpokenTurn | None
+    ) -> Reply | None:
+        """It is over; ``speaking``: the caller is; ``turn``: what it wants an answer to. None when it is not known."""
         reply = self._replies.pop(message["reply_id"], None)
         error = str(message.get("error") or "")
         if error:
@@ -105,6 +107,7 @@ class Answers:
         if reply is None:
             return None
         if message["interrupted"]:
+            spoken_over = speaking or turn is None or turn not in reply.completed  # what it said came after
             self._tally.cut_short += not spoken_over
         elif reply.sounded:
             self._tally.doubled_replies += reply.key in self._answered

@@ -144,6 +144,8 @@ class Caller:
         self._life_s = 0.0
         """When anything last came."""
         self._ping_at = 0.0
+        self._pings = 0
+        """Sent and not answered; an answer that nobody was there for is not kept, and its number never comes."""
 
     # ---- the connection
 
@@ -236,6 +238,7 @@ class Caller:
 
     def _opened(self, message: Mapping[str, Any], now: float) -> None:
         self._absent(until_s=now, ended=True)
+        self._pings = self._pings if message["resumed"] else 0
         before, resumed, seq = self._conversation, bool(message["resumed"]), int(message.get("seq", 0))
         last_seq = seq
         if resumed and before is not None and seq != before.last_seq + 1:
@@ -331,6 +334,8 @@ class Caller:
                     self.away_s = message["retry_after_ms"] / 1000 * self._random.uniform(1.0, 1.5)
             case "notice":
                 self._tally.notices[str(message["kind"])] += 1
+            case "pong":
+                self._pings = max(self._pings - 1, 0)
             case "going_away":
                 self._move_at = now + message["reconnect_in_ms"] / 1000
             case _:
@@ -343,13 +348,16 @@ class Caller:
         if seq <= conversation.last_seq:
             self._tally.repeated += 1
             return False
-        self._tally.missing += seq - conversation.last_seq - 1
+        missing = seq - conversation.last_seq - 1
+        pongs = min(missing, self._pings)
+        self._pings -= pongs
+        self._tally.missing += missing - pongs
         conversation.last_seq = seq
         return True
 
     def _reply_done(self, message: Mapping[str, Any], now: float) -> None:
         turn = self._turn
-        reply = self._answers.reply_done(message, spoken_over=self._state == "speaking" or turn is None)
+        reply = self._answers.reply_done(message, speaking=self._state == "speaking", turn=turn)
         self._news_s = now
         if reply is None or turn is None or turn not in reply.completed or turn.speech_end_s is None:
             return
@@ -403,6 +411,7 @@ class Caller:
             line.abort()
         elif now >= self._ping_at:
             self._ping_at = now + PING_S
+            self._pings += 1
             line.send_text({"type": "ping"})
 
     def _rest(self, line: Line, now: float) -> None:
