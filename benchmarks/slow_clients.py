@@ -36,6 +36,9 @@ DEAF_S = 10.0
 
 BETWEEN_S = 1.0
 
+GRACE_S = 10
+"""For how long the sessions of those thrown out are kept; what is left when they are over is looked at."""
+
 
 class _Deaf:
     """Hears ``session``, and nothing after it."""
@@ -81,7 +84,11 @@ async def _talk(where: Place, talkers: int, minutes: float) -> Report:
 
 async def measure(talkers: int, deaf: int, minutes: float) -> dict[str, Any]:
     """Alone, and then beside the deaf."""
-    async with server(ANTIPHON_MAX_SESSIONS=str(talkers + 4 * deaf)) as watched:
+    settings = {
+        "ANTIPHON_MAX_SESSIONS": str(talkers + 4 * deaf),
+        "ANTIPHON_RESUME_GRACE_S": str(GRACE_S),
+    }
+    async with server(**settings) as watched:
         alone = await _talk(watched.where, talkers, minutes)
         before = await watched.footprint()
         async with asyncio.TaskGroup() as tasks:
@@ -90,7 +97,7 @@ async def measure(talkers: int, deaf: int, minutes: float) -> dict[str, Any]:
             during = await watched.footprint()
             for task in stuck:
                 task.cancel()
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(GRACE_S + SETTLE_S)
         after = await watched.footprint()
     one, other = alone.first_sound_ms.p95, beside.first_sound_ms.p95
     assert one is not None

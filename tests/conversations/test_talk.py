@@ -221,3 +221,12 @@ async def test_a_streaming_recogniser_is_believed_before_it_is_sure() -> None:
             assert conversation.heard() == "It is Paris."
             sounds.append(conversation.sounds_from())
     assert sounds[0] < sounds[1]
+
+
+async def test_no_sound_is_kept_of_a_conversation_that_is_over() -> None:
+    async with talk({"capital of France": LONG}) as talking:
+        talking.user.says("what is the capital of France", from_=0.5, to=2.0)
+        await talking.until(4.0)
+        ear = talking.conversation._ear
+        assert len(ear.cut(1.0, 2.0)) == 32_000
+    assert ear.cut(1.0, 2.0) == b""

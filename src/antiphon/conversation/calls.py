@@ -41,9 +41,9 @@ class Asking:
 
 
 class CallLog:
-    """One session's. ``tell`` publishes an event and never waits."""
+    """One session's. ``tell`` takes an event and never waits; None: nobody is told."""
 
-    def __init__(self, tell: Callable[[ProviderCall], None]) -> None:
+    def __init__(self, tell: Callable[[ProviderCall], None] | None) -> None:
         self._tell = tell
         self._calls: list[ProviderCall] = []
         self._discarded: set[str] = set()
@@ -89,7 +89,8 @@ class CallLog:
     def _add(self, call: ProviderCall) -> None:
         if len(self._calls) < KEEP_CALLS:
             self._calls.append(call)
-        self._tell(call)
+        if self._tell is not None:
+            self._tell(call)
 
 
 def _of_attempt(attempt: Attempt, asking: Asking, speculative: bool) -> ProviderCall:

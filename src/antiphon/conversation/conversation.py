@@ -80,7 +80,9 @@ class Conversation:
         self._emit = emit
         self._observe = observe
         self._spending = Spending(session_id, allowance)
-        self._calls = CallLog(self._tell_call)
+        # Clients are told of calls in ``ReplyDone``, listeners at once. Not by way of this object: connections of a
+        # pool remember in whose context they were opened, and would keep the conversation for as long as they live.
+        self._calls = CallLog(observe)
         self._machine = TurnMachine(config.turn_policy(streaming=providers.recognizer.info.streaming))
         self._machine.take_up(turns=memory.turns, replies=memory.replies)
         self._ear = Ear(
@@ -650,8 +652,3 @@ class Conversation:
     def _playback(self, action: str, reply_id: str) -> None:
         assert action in ("duck", "hold", "resume")
         self._publish(events.PlaybackChanged(reply_id=reply_id, action=action))  # type: ignore[arg-type]
-
-    def _tell_call(self, call: events.ProviderCall) -> None:
-        """Clients are told of calls in ``ReplyDone``, listeners at once."""
-        if self._observe is not None:
-            self._observe(call)
