@@ -8,13 +8,16 @@ import gc
 import pytest
 from tests.server.house import open_house
 from tests.server.returning import asks, counting_assistant
+from tests.virtual_time import run_virtual
 
 from antiphon.conversation.conversation import Conversation
 from antiphon.conversation.reply import Reply
+from antiphon.server.housekeeping import LOOK_EVERY_S, keep_house, settle_heap
 from antiphon.server.line import Line
-from antiphon.server.serving import settle_heap
 from antiphon.server.voice import Call, VoiceLimits
 from antiphon.sessions.live import LiveSession
+from antiphon.sessions.readiness import Readiness
+from antiphon.sessions.registry import Registry
 
 pytestmark = pytest.mark.real_time
 
@@ -61,3 +64,34 @@ def test_what_was_loaded_is_left_out_of_the_collectors_rounds() -> None:
         assert len(gc.get_objects()) < everything / 10
     finally:
         gc.unfreeze()
+
+
+def test_memory_is_given_back_when_the_last_one_has_left() -> None:
+    """Once, and not while anybody is there."""
+    done: list[str] = []
+
+    async def days() -> None:
+        readiness = Readiness()
+        registry = Registry(readiness=readiness, max_sessions=2)
+        keeping = asyncio.ensure_future(
+            keep_house(registry, settle=lambda: done.append("settled"), tidy=lambda: done.append("tidied"))
+        )
+        await asyncio.sleep(3 * LOOK_EVERY_S)
+        assert done == [], "nothing is loaded yet"
+        readiness.open(counting_assistant())
+        await asyncio.sleep(3 * LOOK_EVERY_S)
+        assert done == ["settled"], "nobody has been here"
+        with registry.arrival():
+            with registry.arrival():
+                await asyncio.sleep(3 * LOOK_EVERY_S)
+            await asyncio.sleep(3 * LOOK_EVERY_S)
+        assert done == ["settled"]
+        await asyncio.sleep(3 * LOOK_EVERY_S)
+        assert done == ["settled", "tidied"]
+        with registry.arrival():
+            pass
+        await asyncio.sleep(3 * LOOK_EVERY_S)
+        assert done == ["settled", "tidied", "tidied"]
+        keeping.cancel()
+
+    run_virtual(days())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import socket
 from types import FrameType
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp
 from antiphon.errors import SettingsError
 from antiphon.server.application import Application
 from antiphon.server.back_pressure import hold_little
+from antiphon.server.housekeeping import keep_house
 from antiphon.server.sockets import GuardedWebSocket, PatientHttp
 from antiphon.telemetry.logs import logger
 
@@ -75,17 +75,6 @@ def _why_not(host: str, port: int, error: OSError) -> str:
             return f"cannot listen on {host} port {port}: {error.strerror or error}"
 
 
-def settle_heap() -> None:
-    """What is alive now is taken out of the garbage collector's rounds, for good.
-
-    A conversation that is over hangs together in cycles, by the tracebacks of what was cancelled with it, and waits for
-    a full round; there is one when as much is new as a quarter of what was looked at last time. With the modules and
-    models of a server counted in (120,000 objects) that is dozens of conversations, and a round holds up everyone for
-    70 ms; without them it is a quarter of those that are alive, and 5 ms."""
-    gc.collect()
-    gc.freeze()
-
-
 def web_server_config(app: ASGIApp, *, max_message_bytes: int) -> uvicorn.Config:
     """How uvicorn is to serve."""
     return uvicorn.Config(
@@ -119,7 +108,7 @@ class Server(uvicorn.Server):
     def __init__(
         self, application: Application, *, max_message_bytes: int, own_process: bool = False
     ) -> None:
-        """``own_process``: whether nothing else is in it, so that its garbage collector may be set up for this."""
+        """``own_process``: whether nothing else is in it, so that its memory may be kept as suits it."""
         super().__init__(web_server_config(application.asgi, max_message_bytes=max_message_bytes))
         self._application = application
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -134,7 +123,7 @@ class Server(uvicorn.Server):
         async with asyncio.TaskGroup() as tasks:
             beside = [tasks.create_task(self._drain())]
             if self._own_process:
-                beside.append(tasks.create_task(self._settle()))
+                beside.append(tasks.create_task(keep_house(self._application.registry)))
             await super().serve(sockets)
             for task in beside:
                 task.cancel()
@@ -144,11 +133,6 @@ class Server(uvicorn.Server):
         self._leaving = True
         log.info("stopping", sessions=len(self._application.registry.live))
         self._application.registry.drain()
-
-    async def _settle(self) -> None:
-        """When all is loaded: what is there now stays, and the garbage collector need not look through it again."""
-        await self._application.readiness.opened.wait()
-        settle_heap()
 
     async def _drain(self) -> None:
         await self._application.registry.draining.wait()

@@ -111,6 +111,8 @@ class Registry:
         self.backing = backing or Backing(store=MemoryStore(keep_s=keep_s))
         self.late: Callable[[], bool] = lambda: False
         """Whether the event loop is too late to take on more."""
+        self.arrivals = 0
+        """Places taken so far."""
         self._limit = max_sessions
         self._new_id = new_id
         self._wall_clock = wall_clock
@@ -187,6 +189,7 @@ class Registry:
 
     def _take_in(self, session: Session) -> None:
         self._live[session.id] = session
+        self.arrivals += 1
         self._empty.clear()
 
     def _open(self, session: Session, *, resumed: bool) -> None:
