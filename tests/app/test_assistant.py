@@ -20,12 +20,15 @@ from antiphon.app.assistant import (
     voice,
 )
 from antiphon.app.chains import stock_phrases
-from antiphon.app.local import PULL_STAGES
+from antiphon.app.local import PULL_STAGES, check_memory
 from antiphon.app.progress import ProgressLog
 from antiphon.conversation.apology import apology
 from antiphon.conversation.config import DEFAULT_INSTRUCTIONS, Providers
 from antiphon.conversation.speakable import speakable
 from antiphon.errors import ModelError, SettingsError
+from antiphon.inference.catalog import Kind
+from antiphon.inference.profiles import PROFILES
+from antiphon.inference.store import ModelStore
 from antiphon.providers.base import ProviderInfo
 from antiphon.providers.resilience import ResilientLanguageModel, ResilientRecognizer
 from antiphon.providers.scripted import (
@@ -182,6 +185,17 @@ async def test_a_fallback_that_cannot_be_loaded_is_done_without(tmp_path: Path) 
     wishes = settings(llm=f"scripted,local:{tmp_path}/gone.gguf", ear="scripted", models=str(tmp_path))
     async with open_assistant(wishes, ignore) as assistant:
         assert [model.info.provider for model in chains(assistant.providers)[1]] == ["scripted"]
+
+
+def test_models_that_cannot_fit_into_memory_are_refused_before_they_are_loaded(tmp_path: Path) -> None:
+    store, profile = ModelStore(tmp_path), PROFILES["fast"]
+    refs: dict[Kind, str] = {"vad": profile.vad, "asr": profile.asr, "llm": profile.llm, "tts": profile.tts}
+    check_memory(store, refs, free=900_000_000)
+    with pytest.raises(ModelError) as refused:
+        check_memory(store, refs, free=300_000_000)
+    assert "300" in refused.value.message
+    assert "ANTIPHON_PROFILE" in refused.value.message
+    check_memory(store, {}, free=0)
 
 
 def test_plain_silence_needs_no_turn_model() -> None:
