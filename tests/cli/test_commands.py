@@ -128,6 +128,15 @@ def test_a_model_that_does_not_exist_is_told_with_its_setting(tmp_path: Path) ->
 def test_a_page_on_a_network_needs_tls() -> None:
     assert [finding.level for finding in microphone_findings(settings())] == ["ok"]
     assert [finding.level for finding in microphone_findings(settings(host="0.0.0.0"))] == ["note"]
+    behind = settings(host="0.0.0.0", trusted_proxies="172.16.0.0/12")
+    assert [finding.level for finding in microphone_findings(behind)] == ["ok"]
+
+
+def test_variables_that_commands_take_are_no_unknown_settings(tmp_path: Path) -> None:
+    own = {f"ANTIPHON_{name}_PASSWORD": "once upon a time" for name in ("CALL", "LOAD", "VERIFY")}
+    result = run("settings", folder=tmp_path, **own)
+    assert result.exit_code == 0, result.output
+    assert "once upon a time" not in result.output
 
 
 def test_recordings_are_a_matter_of_privacy(tmp_path: Path) -> None:

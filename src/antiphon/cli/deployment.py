@@ -246,7 +246,7 @@ async def page_findings(at: Address, client: httpx2.AsyncClient) -> AsyncIterato
     yield _page_finding(page)
     yield _headers_finding(at, page)
     yield _ready_finding(ready)
-    yield await _doors_finding(client)
+    yield await _doors_finding(at, client)
 
 
 def _page_finding(page: httpx2.Response) -> Finding:
@@ -273,8 +273,9 @@ def _headers_finding(at: Address, page: httpx2.Response) -> Finding:
             text=f"missing or too weak: {', '.join(wrong)}.",
             advice="A proxy in between takes them off or adds its own; deploy/nginx/ passes them on.",
         )
+    hsts = "HSTS, " if at.scheme == "https" else ""
     return Finding(
-        about="headers", level="ok", text="content policy, microphone for this page only, HSTS, no sniffing"
+        about="headers", level="ok", text=f"content policy, microphone for this page only, {hsts}no sniffing"
     )
 
 
@@ -302,7 +303,7 @@ def _ready_finding(ready: httpx2.Response) -> Finding:
     )
 
 
-async def _doors_finding(client: httpx2.AsyncClient) -> Finding:
+async def _doors_finding(at: Address, client: httpx2.AsyncClient) -> Finding:
     """What belongs to operators must be closed to us."""
     open_doors = []
     for path in OPERATORS_ONLY:
@@ -315,6 +316,13 @@ async def _doors_finding(client: httpx2.AsyncClient) -> Finding:
             path == "/operator" and "html" in answer.headers.get("Content-Type", "")
         ):
             open_doors.append(f"{path} ({answer.status_code})")
+    if at.scheme == "http" and is_loopback(at.host) and open_doors == ["/metrics (200)"]:
+        return Finding(
+            about="operators",
+            level="note",
+            text="/metrics is open to this machine, from which we ask (ANTIPHON_METRICS_NETWORKS).",
+            advice="Nothing, unless a proxy here leads the world to it: then set ANTIPHON_TRUSTED_PROXIES.",
+        )
     if open_doors:
         return Finding(
             about="operators",

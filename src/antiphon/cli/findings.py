@@ -284,6 +284,13 @@ def microphone_findings(settings: Settings) -> Iterator[Finding]:
             level="ok",
             text=f"http://localhost:{settings.port}/ counts as secure on this machine",
         )
+    elif settings.trusted_proxies:
+        yield Finding(
+            about="page",
+            level="ok",
+            text=f"listening on {settings.host}, behind a proxy (ANTIPHON_TRUSTED_PROXIES) that ends TLS; "
+            "antiphon verify looks at it from outside",
+        )
     else:
         yield Finding(
             about="page",

@@ -22,8 +22,14 @@ MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "fail": ("✗", "red"
 
 @click.command()
 @click.argument("url")
-@click.option("--password", envvar="ANTIPHON_PASSWORD", default="", help="Where the server asks for one.")
-@click.option("--api-key", envvar="ANTIPHON_API_KEY", default="", help="Where your backend has one.")
+@click.option(
+    "--password",
+    # The server's own setting, too: in its container, or in the shell of whoever set it up, it is there already.
+    envvar=["ANTIPHON_VERIFY_PASSWORD", "ANTIPHON_PASSWORD"],
+    default="",
+    help="Where the server asks for one.",
+)
+@click.option("--api-key", envvar="ANTIPHON_VERIFY_API_KEY", default="", help="Where your backend has one.")
 @click.option("--insecure", is_flag=True, help="Go on in spite of a certificate that nobody vouches for.")
 @click.option("--http-port", type=int, default=80, show_default=True, help="Where plain HTTP is answered.")
 @click.option(

@@ -29,7 +29,7 @@ PREFIX = "ANTIPHON_"
 CONFIG_VARIABLE = "ANTIPHON_CONFIG"
 """Names the TOML file; without it ``antiphon.toml`` in the working folder is read when it is there."""
 
-COMMANDS_OWN = ("ANTIPHON_CALL_", "ANTIPHON_LOAD_")
+COMMANDS_OWN = ("ANTIPHON_CALL_", "ANTIPHON_LOAD_", "ANTIPHON_VERIFY_")
 """Beginnings of variables that are options of commands, such as a password to call with, and no settings."""
 
 CONFIG_FILE = "antiphon.toml"
