@@ -1,8 +1,8 @@
 """The listener that keeps the ledger: prices each provider call when it ends, counts it at once, writes it soon.
 
-The event loop never waits for the ledger. Entries queue up for ``GATHER_S`` and are written in one commit; when that
-fails they stay in memory, the operator is told, and it is tried again. What a kill -9 can take is what ended within
-that time.
+The event loop never waits for the ledger. Entries are noted (``Books.note``), queue up, and are written together in one
+commit; when that fails they stay in memory, the operator is told, and it is tried again. How long they may queue up is
+for the books to say: what a kill -9 would take of them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,6 @@ from antiphon.usage.calendar import Calendar
 from antiphon.usage.entry import Entry, day_account, entry_of
 from antiphon.usage.prices import PriceBook
 from antiphon.usage.totals import Totals
-
-GATHER_S = 0.1
-"""How long entries are gathered for one commit: 10 commits a second at most, whatever the load, and no turn waits for
-one. A kill -9 takes what ended in that time: fewer calls than are in flight, which last longer."""
-
-MANY = 8
-"""Entries that are not gathered longer: when many calls end at once, few of them are not written yet."""
 
 BATCH = 500
 """Entries in one commit: some milliseconds."""
@@ -96,6 +89,8 @@ class Bookkeeper:
         self._all_written = asyncio.Event()
         self._all_written.set()
         self._stopping = False
+        self._waited_for = False
+        """Somebody waits until all is written."""
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(8),) for number in count(1))
         self._lines: dict[tuple[str, str, str], _Running] = {}
         self._discarded = 0
@@ -156,6 +151,7 @@ class Bookkeeper:
         for account in entry.accounts:
             self.tally.expect(account, entry.micros or 0)
         self._turn_cost[session_id] = self._turn_cost.get(session_id, 0) + (entry.micros or 0)
+        self.books.note(entry)
         self._put(entry)
 
     def _note_unpriced(self, name: str) -> None:
@@ -181,8 +177,12 @@ class Bookkeeper:
         cost = self._turn_cost.pop(session_id, 0)
         # Forgotten slowly: a turn that was dear once will not be the last.
         self.dearest_turn = max(float(cost), self.dearest_turn * 0.995)
-        if id in self.tally.asks:
+        if id not in self.tally.asks:
+            return
+        if self.books.shared:
             self._put(_Released(id))
+        else:  # what the turn cost is counted already, and nobody else asks
+            self.tally.release(id)
 
     # ---- writing ------------------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class Bookkeeper:
             self._give_up(self._queue.popleft())
         self._all_written.clear()
         self._wake.set()
-        if len(self._queue) >= MANY:
+        if len(self._queue) >= self.books.gather.many:
             self._many.set()
 
     def _give_up(self, item: Entry | _Released) -> None:
@@ -235,7 +235,9 @@ class Bookkeeper:
             refreshing.cancel()
 
     async def written(self) -> None:
-        """Returns when the ledger has all that was told. Safe to cancel."""
+        """Returns when the ledger has all that was told, as soon as can be. Safe to cancel."""
+        self._waited_for = True
+        self._many.set()
         await self._all_written.wait()
 
     def stop(self) -> None:
@@ -248,10 +250,12 @@ class Bookkeeper:
         if self._writing is None and not self._queue:
             self._wake.clear()
             await self._wake.wait()
-        if len(self._queue) < MANY:
-            self._many.clear()
+        gather = self.books.gather
+        if len(self._queue) >= gather.many or self._waited_for or self._stopping:
+            return
+        self._many.clear()
         try:
-            async with asyncio.timeout(GATHER_S):
+            async with asyncio.timeout(gather.seconds):
                 await self._many.wait()
         except TimeoutError:
             pass
@@ -273,6 +277,7 @@ class Bookkeeper:
         self._count(batch, written)
         if not self._queue:
             self._all_written.set()
+            self._waited_for = False
         return True
 
     def _next_batch(self) -> Batch:

@@ -79,6 +79,20 @@ class Line:
     cancelled_micros: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """How long entries wait for others, to be written together."""
+
+    seconds: float
+    many: int
+    """So many do not wait any longer."""
+
+
+SOON = Gather(0.1, 8)
+"""Where what is not written is lost with the process: 10 commits a second at most, and a kill -9 takes what ended in
+that time, fewer calls than are in flight, which last longer."""
+
+
 class Books(Protocol):
     """The ledger and what is counted from it. Everything raises ``StoreUnavailable`` when it cannot be done now, and is
     safe to cancel and to repeat."""
@@ -86,6 +100,13 @@ class Books(Protocol):
     @property
     def shared(self) -> bool:
         """Whether other servers write to it too."""
+
+    @property
+    def gather(self) -> Gather:
+        """How long entries may wait to be written together."""
+
+    def note(self, entry: Entry) -> None:
+        """A call has ended; its entry will be in a batch. Takes microseconds, and never raises."""
 
     async def append(self, batch: Batch) -> Written:
         """Write entries, count their cost, let go of reservations. Durable when it returns."""

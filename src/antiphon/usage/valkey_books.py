@@ -20,7 +20,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from antiphon.store.valkey import KEYS, Valkey
-from antiphon.usage.books import GROUPS, THRESHOLDS, Ask, Batch, Crossed, Line, Written
+from antiphon.usage.books import GROUPS, SOON, THRESHOLDS, Ask, Batch, Crossed, Line, Written
 from antiphon.usage.entry import Entry, day_account, of_row, to_row
 
 PREFIX = KEYS + "{usage}:"
@@ -139,6 +139,7 @@ class ValkeyBooks:
     """For as long as the connection is open."""
 
     shared = True
+    gather = SOON
 
     def __init__(self, valkey: Valkey, *, reserved_ms: int = RESERVED_MS) -> None:
         self._valkey = valkey
@@ -149,6 +150,9 @@ class ValkeyBooks:
         self._reserve = valkey.script(RESERVE)
         self._renew = valkey.script(RENEW)
         self._prune = valkey.script(PRUNE)
+
+    def note(self, entry: Entry) -> None:
+        """The store is told in batches: a way to it for each call would cost more than all else."""
 
     async def append(self, batch: Batch) -> Written:
         document = {

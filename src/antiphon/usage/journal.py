@@ -1,0 +1,182 @@
+"""What a ledger in a file does not have yet: a line a call, appended when the call ends, so that a kill -9 takes none.
+
+A commit of SQLite costs as much processor time as fifty of these lines, so entries are gathered for seconds and
+committed together; until then they are here. A line is handed to the system, not to the disk: that is what outlives the
+process, and takes microseconds. Each process has a file of its own, locked while it lives; whoever opens the ledger
+next takes over the files of those that are dead. An entry that is written twice counts once (its id), so a line that
+the ledger has already does no harm.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from antiphon.usage.entry import COLUMNS, Entry, of_row, to_row
+
+PATTERN = "ledger-*.journal"
+
+ENOUGH_BYTES = 64 * 1024
+"""A file is emptied once it is larger and the ledger has everything: every half minute of 50 busy sessions, and read in
+some milliseconds at the next start."""
+
+TOO_LARGE_BYTES = 1024 * 1024
+"""… and written anew, with what the ledger lacks, when there was no moment at which it had everything."""
+
+LINES_KEPT = 21_000
+"""Lines that the ledger lacks: a batch more than the entries that the bookkeeper keeps while it cannot be written. The
+oldest are given up then, here as there."""
+
+SLOW_S = 0.02
+"""A line that takes longer holds up every conversation: the disk is stalled, and lines are left out for ``REST_S``."""
+
+REST_S = 30.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
+HEAD = _encoded(COLUMNS).encode()
+"""The first line: what stands where in the others."""
+
+
+class Journal:
+    """Of one process. It never raises: a disk that takes no line will not take the ledger either, and that is told."""
+
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        """``clock`` in seconds."""
+        self._folder = folder
+        self._clock = clock
+        self._path: Path | None = None
+        self._file = -1
+        self._size = 0
+        self._lacking: dict[str, bytes] = {}
+        """Id of an entry that the ledger does not have → its line."""
+        self._resting_until = 0.0
+
+    @property
+    def works(self) -> bool:
+        """Whether lines get there."""
+        return self._clock() >= self._resting_until
+
+    def note(self, entry: Entry) -> None:
+        """Append a line: some 5 µs."""
+        began = self._clock()
+        if began < self._resting_until:
+            return
+        # The line's end comes first: after a line that a full disk cut off, the next one is whole.
+        line = b"\n" + _encoded(to_row(entry)).encode()
+        try:
+            if self._file < 0:
+                self._open()
+            written = os.write(self._file, line)
+        except OSError:
+            written = 0
+        self._size += written
+        if written < len(line):
+            self._resting_until = began + REST_S
+            return
+        self._lacking[entry.id] = line
+        if len(self._lacking) > LINES_KEPT:
+            del self._lacking[next(iter(self._lacking))]
+        if self._clock() - began > SLOW_S:
+            self._resting_until = began + REST_S
+            log.warning("the disk of the ledger is slow", setting="ANTIPHON_DATA", ms=round(SLOW_S * 1000))
+
+    def has(self, entries: Sequence[Entry]) -> None:
+        """The ledger has these now."""
+        for entry in entries:
+            self._lacking.pop(entry.id, None)
+        if self._size > (TOO_LARGE_BYTES if self._lacking else ENOUGH_BYTES):
+            # A file that cannot be made anew stays as it is: too long, and right.
+            with suppress(OSError):
+                self._renew()
+
+    def close(self) -> None:
+        """Done: the file goes, unless there is something in it that the ledger lacks."""
+        if self._file < 0:
+            return
+        os.close(self._file)
+        self._file = -1
+        if self._path is not None and not self._lacking:
+            self._path.unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        """A file of our own. It gets its name when it is locked: with it, an unlocked one is a dead process's."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._folder / f"ledger-{secrets.token_hex(8)}.journal"
+        new = path.with_suffix(".new")
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            written = os.write(file, b"".join((HEAD, *self._lacking.values())))
+            os.rename(new, path)
+        except OSError:
+            os.close(file)
+            new.unlink(missing_ok=True)
+            raise
+        self._path, self._file, self._size = path, file, written
+
+    def _renew(self) -> None:
+        """Begin again, with what the ledger lacks."""
+        path, file = self._path, self._file
+        self._open()
+        os.close(file)
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def take_over(folder: Path, write: Callable[[Sequence[Entry]], None]) -> int:
+    """Write what dead processes left into the ledger, and delete their files; returns how many entries that were.
+    What ``write`` raises leaves the file for the next time."""
+    count = 0
+    for path in sorted(folder.glob(PATTERN)):
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except OSError:
+            continue  # just deleted, or of another user
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            entries = list(_entries(path))
+            write(entries)
+            path.unlink(missing_ok=True)
+            count += len(entries)
+        except BlockingIOError:
+            continue  # of a process that lives
+        except (OSError, _Unreadable) as error:
+            log.error("what a killed server left cannot be read", file=path.name, problem=str(error))
+        finally:
+            os.close(file)
+    return count
+
+
+class _Unreadable(Exception):
+    """A journal of another layout."""
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    """Whole lines; one that was cut off by a full disk was never an entry."""
+    head, _, rest = path.read_bytes().partition(b"\n")
+    if head != HEAD:
+        raise _Unreadable("another version of Antiphon wrote it: start that version once, and stop it")
+    for line in rest.split(b"\n"):
+        row = _row(line)
+        if row is not None:
+            yield of_row(row)
+
+
+def _row(line: bytes) -> list[Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, list) and len(row) == len(COLUMNS) else None
