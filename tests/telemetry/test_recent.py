@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from datetime import UTC, date
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -49,6 +51,38 @@ def test_parts_add_up_to_the_whole(parts: list[list[float]]) -> None:
             together.add(each)
     assert merged(spreads).counts == together.counts
     assert Spread.from_json(merged(spreads).to_json()).counts == together.counts
+
+
+@pytest.mark.parametrize("counts", [{"-1": 1}, {"640": 1}, {"3": -1}, {"3": 2**32}, {"1000000000": 1}])
+def test_a_spread_that_no_file_of_ours_has_is_not_taken(counts: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="no spread"):
+        Spread.from_json(counts)
+
+
+def test_what_is_below_and_above_everything_is_counted_too() -> None:
+    spread = Spread()
+    for value in (1e12, 0.0, 250.0):
+        spread.add(value)
+    assert (list(spread.counts.values()), spread.total) == ([1, 1, 1], 3)
+    assert spread.quantile(0.5) == pytest.approx(250, rel=0.02)
+
+
+def test_a_busy_day_fits_into_ten_megabytes() -> None:
+    random = Random(1)
+    minutes = Minutes()
+    tracemalloc.start()
+    try:
+        for minute in range(30):
+            tally = minutes.at(minute * 60.0)
+            for _ in range(200):
+                for stage in ("capture", "asr", "decide", "llm", "clause", "engine", "tts", "hold"):
+                    tally.stage(stage).add(random.lognormvariate(5.0, 0.4))
+                for kind in ("asr", "llm", "tts"):
+                    tally.provider(kind, "vendor:model").first_ms.add(random.lognormvariate(5.0, 0.4))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken / 30 * KEEP_MINUTES < 10 * 2**20
 
 
 def test_nothing_has_no_quantile() -> None:
