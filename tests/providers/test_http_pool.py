@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -231,3 +232,13 @@ async def test_a_vendor_that_is_away_at_the_start_says_so_each_time_and_is_warme
         async with open_vendor_servers(port=port):
             await vendor.warm()
             assert pool.opened == SPARE
+
+
+async def test_a_vendor_that_is_away_is_told_in_the_name_of_each_that_asks() -> None:
+    async with open_vendor_servers() as servers:
+        port = servers.port
+    async with asyncio.timeout(10), HttpPool() as pool:
+        for provider in ("openai:hears", "openai:writes"):
+            vendor = pool.vendor(replace(NAMES, provider=provider), base_url=f"http://127.0.0.1:{port}/v1")
+            with pytest.raises(ProviderUnavailable, match=provider):
+                await vendor.warm()

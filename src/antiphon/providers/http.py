@@ -94,12 +94,18 @@ class HttpPool:
         """A vendor's API at ``base_url``; ``headers`` (the key) and ``params`` go with every request. ``warm_path`` is
         asked (HEAD) to open and keep connections; any answer will do."""
         vendor = Vendor(
-            self, names, httpx2.URL(base_url.rstrip("/")), headers or {}, params or {}, patience or Patience()
+            self,
+            names,
+            httpx2.URL(base_url.rstrip("/")),
+            headers or {},
+            params or {},
+            patience or Patience(),
+            warm_path,
         )
         if vendor.address not in self._warmths:
             self._warmths[vendor.address] = Warmth(
-                open=lambda: vendor.knock(warm_path, self._connections.spare(vendor.origin)),
-                use=lambda: vendor.use_idle(warm_path),
+                open=vendor.open,
+                use=vendor.use_idle,
                 there=lambda: len(self._connections.there(vendor.origin)),
             )
         return vendor
@@ -114,7 +120,7 @@ class HttpPool:
             if kept and warmth.http_version:
                 return
             try:
-                await warmth.warm()
+                await warmth.warm(vendor.open)
             finally:
                 if not kept:  # also when it is away: it may be back before it is needed
                     self._keeping[vendor.address] = self._tasks.create_task(warmth.keep())
@@ -144,6 +150,7 @@ class Vendor:
         headers: Mapping[str, str],
         params: Mapping[str, str],
         patience: Patience,
+        warm_path: str,
     ) -> None:
         self.names = names
         self.patience = patience
@@ -155,6 +162,7 @@ class Vendor:
         self.origin = origin_of(base_url)
         self._headers = {"User-Agent": "antiphon", **headers}
         self._params = dict(params)
+        self._warm_path = warm_path
 
     async def warm(self) -> None:
         """See ``HttpPool.warm``."""
@@ -201,12 +209,16 @@ class Vendor:
         finally:
             await answer.aclose()
 
-    async def knock(self, path: str, connection: AsyncConnectionInterface) -> str:
+    async def open(self) -> str:
+        """One connection more; gives the HTTP version. Raises ProviderError."""
+        return await self._knock(self._pool._connections.spare(self.origin))
+
+    async def _knock(self, connection: AsyncConnectionInterface) -> str:
         """Any answer from there, over this connection; gives the HTTP version. Raises ProviderError."""
         timeout = httpx2.Timeout(None, connect=self.patience.connect_s, pool=self.patience.connect_s)
         request = self._pool._client.build_request(
             "HEAD",
-            self._base + path,
+            self._base + self._warm_path,
             params=self._params or None,
             headers=self._headers,
             timeout=timeout,
@@ -219,13 +231,13 @@ class Vendor:
         finally:
             await answer.aclose()
 
-    async def use_idle(self, path: str) -> None:
+    async def use_idle(self) -> None:
         """Use every idle connection, one after the other, so that the vendor does not close it."""
         for connection in self._pool._connections.there(self.origin):
             # One that a turn takes meanwhile, or that breaks, needs it no more.
             with contextlib.suppress(ProviderError, ConnectionNotAvailable):
                 if connection.is_idle():
-                    await self.knock(path, connection)
+                    await self._knock(connection)
 
     async def _send(self, request: httpx2.Request, patience: Patience) -> Answer:
         loop = asyncio.get_running_loop()

@@ -44,13 +44,14 @@ class Warmth:
         if self.http_version == "HTTP/1.1":
             self._lost.set()
 
-    async def warm(self) -> None:
-        """Open what is missing. Raises ProviderError."""
+    async def warm(self, open: Callable[[], Awaitable[str]] | None = None) -> None:
+        """Open what is missing. Raises ProviderError, in the name of whoever brings its own ``open``."""
+        open = open or self._open
         if not self.http_version:
-            self.http_version = await self._open()
+            self.http_version = await open()
         wanted = SPARE if self.http_version == "HTTP/1.1" else 1
         missing = max(0, wanted - self._there())
-        results = await asyncio.gather(*(self._open() for _ in range(missing)), return_exceptions=True)
+        results = await asyncio.gather(*(open() for _ in range(missing)), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
