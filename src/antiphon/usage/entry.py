@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from antiphon.conversation.events import ProviderCall
 from antiphon.usage.prices import Priced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One request, priced when it ended."""
+class Entry(NamedTuple):
+    """One request, priced when it ended. A tuple, as it is the row that is written: one is made for every call."""
 
     id: str
     """Unique for ever: writing an entry again changes nothing."""
@@ -58,9 +55,7 @@ class Entry:
         return accounts(day=self.day, session=self.session, caller=self.caller)
 
 
-COLUMNS = tuple(field.name for field in fields(Entry))
-
-_values = attrgetter(*COLUMNS)
+COLUMNS = Entry._fields
 
 
 def accounts(*, day: str, session: str, caller: str) -> tuple[str, ...]:
@@ -115,18 +110,12 @@ def entry_of(
     )
 
 
-def to_row(entry: Entry) -> tuple[Any, ...]:
-    """In the order of ``COLUMNS``."""
-    row: tuple[Any, ...] = _values(entry)
-    return row
-
-
 def of_row(row: Sequence[Any]) -> Entry:
-    """The reverse of ``to_row``."""
-    return Entry(**dict(zip(COLUMNS, row, strict=True)))
+    """An entry read again, from values in the order of ``COLUMNS``."""
+    return Entry._make(row)
 
 
 def to_json(entry: Entry) -> Mapping[str, Any]:
     """As an export has it: with the cost in dollars beside the micro-dollars."""
     cost = None if entry.micros is None else entry.micros / 1_000_000
-    return {**asdict(entry), "cost_usd": cost}
+    return {**entry._asdict(), "cost_usd": cost}

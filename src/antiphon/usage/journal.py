@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from antiphon.usage.entry import COLUMNS, Entry, of_row, to_row
+from antiphon.usage.entry import COLUMNS, Entry, of_row
 
 PATTERN = "ledger-*.journal"
 
@@ -74,7 +74,7 @@ class Journal:
         if began < self._resting_until:
             return
         # The line's end comes first: after a line that a full disk cut off, the next one is whole.
-        line = b"\n" + _encoded(to_row(entry)).encode()
+        line = b"\n" + _encoded(entry).encode()
         try:
             if self._file < 0:
                 self._open()

@@ -80,8 +80,10 @@ class Tariff(dict[Meter, PriceRow]):
         self.plain = not any(row.minimum or row.step or row.per_character for row in rows.values())
         """Whether each amount is simply multiplied."""
         self.whole = lcm(*(rate.denominator for rate in rates.values()))
-        self.weights = {meter: int(rate * self.whole) for meter, rate in rates.items()}
+        self.weights: Mapping[Meter, int] = {meter: int(rate * self.whole) for meter, rate in rates.items()}
         """Meter → what one costs, in parts of a micro-dollar of which there are ``whole``."""
+        self.kinds = frozenset(kind for kind in WHOLE if is_whole(self, kind))
+        """Of calls that have a price with these rows."""
 
 
 class PriceBook:
@@ -91,6 +93,8 @@ class PriceBook:
         self.own = tuple(own)
         self.shipped = tuple(shipped)
         self._tariffs: dict[tuple[str, str, str, date], Tariff] = {}
+        self._last: tuple[ProviderCall | None, date, Priced | None] = (None, date.min, None)
+        """The last call's price: the ledger, metrics and the caller's message each ask for it."""
 
     @property
     def rows(self) -> tuple[PriceRow, ...]:
@@ -104,11 +108,24 @@ class PriceBook:
 
     def price(self, call: ProviderCall, day: date) -> Priced | None:
         """What a call costs on a day; None when no row says so."""
+        last, on, priced = self._last
+        if call is not last or day != on:
+            priced = self._price(call, day)
+            self._last = call, day, priced
+        return priced
+
+    def _price(self, call: ProviderCall, day: date) -> Priced | None:
         if call.cached or (call.outcome in TURNED_AWAY and call.first_ms is None):
             return Priced(micros=0)
-        for provider, model in _names(call):
-            tariff = self._tariff(provider, model, call.transport, day)
-            if is_whole(tariff, call.kind):
+        # By the name of the model that answered, then by the one that was asked.
+        provider, _, asked = call.provider.partition(":")
+        if call.model or not asked:
+            tariff = self._tariff(provider, call.model, call.transport, day)
+            if call.kind in tariff.kinds:
+                return _priced(tariff, call)
+        if asked and asked != call.model:
+            tariff = self._tariff(provider, asked, call.transport, day)
+            if call.kind in tariff.kinds:
                 return _priced(tariff, call)
         return None
 
@@ -119,7 +136,7 @@ class PriceBook:
 
     def knows(self, name: str, kind: Kind, day: date) -> bool:
         """Whether a model's calls have a price, by any transport."""
-        return any(is_whole(self.tariff(name, way, day), kind) for way in ("batch", "stream"))
+        return any(kind in self.tariff(name, way, day).kinds for way in ("batch", "stream"))
 
     def stale(self, day: date, rows: Iterable[PriceRow] | None = None) -> list[Stale]:
         """Rows past their day, or verified too long ago."""
@@ -158,12 +175,6 @@ class PriceBook:
         return Tariff(shipped | own)
 
 
-def _names(call: ProviderCall) -> list[tuple[str, str]]:
-    """Provider and model, by the name of the model that answered, then by the one that was asked."""
-    provider, _, asked = call.provider.partition(":")
-    return [(provider, model) for model in dict.fromkeys((call.model, asked)) if model or not asked]
-
-
 def _fits(row: PriceRow, provider: str, model: str, transport: str) -> bool:
     return row.provider == provider and row.transport in ("any", transport) and row.nearness(model) > 0
 
@@ -184,7 +195,9 @@ def _priced(tariff: Tariff, call: ProviderCall) -> Priced:
         return Priced(micros=0)
     counted = quantities(call)
     if tariff.plain:
-        parts = sum(counted.get(meter, 0) * weight for meter, weight in tariff.weights.items())
+        parts = 0
+        for meter, weight in tariff.weights.items():
+            parts += counted.get(meter, 0) * weight
         return Priced(micros=_half_even(parts, tariff.whole))
     total, estimated = Fraction(0), False
     for meter, row in tariff.items():

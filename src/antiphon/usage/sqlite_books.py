@@ -22,7 +22,7 @@ import structlog
 
 from antiphon.errors import StoreUnavailable
 from antiphon.usage.books import GROUPS, SOON, THRESHOLDS, Ask, Batch, Crossed, Gather, Line, Written
-from antiphon.usage.entry import COLUMNS, Entry, of_row, to_row
+from antiphon.usage.entry import COLUMNS, Entry, of_row
 from antiphon.usage.journal import Journal, take_over
 
 FILE = "ledger.sqlite3"
@@ -267,7 +267,7 @@ def _append(connection: sqlite3.Connection, batch: Batch) -> Written:
     with _transaction(connection):
         touched: dict[str, int] = {}
         for entry in batch.entries:
-            new = connection.execute(INSERT, to_row(entry)).rowcount == 1
+            new = connection.execute(INSERT, entry).rowcount == 1
             for account in entry.accounts:
                 touched[account] = touched.get(account, 0) + ((entry.micros or 0) if new else 0)
         spent = {

@@ -21,7 +21,7 @@ from typing import Any
 
 from antiphon.store.valkey import KEYS, Valkey
 from antiphon.usage.books import GROUPS, SOON, THRESHOLDS, Ask, Batch, Crossed, Line, Written
-from antiphon.usage.entry import Entry, day_account, of_row, to_row
+from antiphon.usage.entry import Entry, day_account, of_row
 
 PREFIX = KEYS + "{usage}:"
 
@@ -290,7 +290,7 @@ def _packed(entry: Entry) -> dict[str, object]:
         "accounts": list(entry.accounts),
         "line": "\t".join((entry.kind, entry.provider, entry.model)),
         "sums": sums,
-        "row": json.dumps(to_row(entry)[1:], ensure_ascii=False, separators=(",", ":")),
+        "row": json.dumps(entry[1:], ensure_ascii=False, separators=(",", ":")),
     }
 
 
