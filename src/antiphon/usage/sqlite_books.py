@@ -336,10 +336,15 @@ def _cause(path: Path, said: str) -> tuple[str, str]:
                 f"{there} is on a file system that is read-only",
                 "mount it for writing, or set ANTIPHON_DATA to a folder that can be written",
             )
-        if not os.access(there, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        if not _may_write(there) or (path.exists() and not _may_write(path)):
             return (
                 f"permission denied: user {os.geteuid()}, as whom the server runs, may not write there "
                 f"({there} belongs to user {there.stat().st_uid})",
                 f"give it to that user (chown -R {os.geteuid()} {there}), or set ANTIPHON_DATA to a folder of its own",
             )
     return said, f"check the folder in ANTIPHON_DATA, {folder}"
+
+
+def _may_write(path: Path) -> bool:
+    needed = os.W_OK | os.X_OK if path.is_dir() else os.W_OK
+    return os.access(path, needed, effective_ids=os.access in os.supports_effective_ids)
