@@ -17,7 +17,7 @@ import pytest
 from tests.server.house import open_house, scripted_assistant
 
 from antiphon.audio.coded_speech import coded_text
-from antiphon.server.serving import listen
+from antiphon.server.serving import Server, listen
 from antiphon.server.voice import VoiceLimits
 
 pytestmark = pytest.mark.real_time
@@ -93,7 +93,8 @@ def test_a_signal_ends_the_process_with_status_0(how: signal.Signals) -> None:
         assert '"event": "stopping"' in log
 
 
-def test_a_second_signal_ends_it_at_once() -> None:
+def test_two_signals_at_once_are_one() -> None:
+    """As supervisors send them: to the process, and to its group."""
     with process() as (running, url):
         wait_until_ready(url)
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
@@ -104,8 +105,21 @@ def test_a_second_signal_ends_it_at_once() -> None:
             assert b"101" in raw.recv(100)
             running.send_signal(signal.SIGTERM)
             running.send_signal(signal.SIGTERM)
-            running.communicate(timeout=20)
-            assert running.returncode in (0, 128 + signal.SIGTERM)
+            _, log = running.communicate(timeout=20)
+            assert running.returncode == 0, log
+
+
+async def test_a_signal_again_a_second_later_ends_it_at_once() -> None:
+    now, ended = [100.0], list[int]()
+    async with open_house() as house:
+        server = Server(house.application, max_message_bytes=65_536, clock=lambda: now[0], end=ended.append)
+        server.stop()
+        for now[0] in (100.01, 100.9):
+            server.handle_exit(signal.SIGTERM, None)
+        assert ended == []
+        now[0] = 101.5
+        server.handle_exit(signal.SIGTERM, None)
+        assert ended == [128 + signal.SIGTERM]
 
 
 async def test_stopping_an_empty_house_takes_no_time() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import os
 import socket
+import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -27,6 +29,10 @@ PING_S = 20.0
 
 BACKLOG = 2048
 """Connections waiting to be accepted: all clients of a full server coming back at once."""
+
+ONE_SIGNAL_S = 1.0
+"""Signals within this time of the first are the same one: supervisors and ``timeout`` send theirs to the process and to
+its group, and a terminal to both. Who presses Ctrl-C again because it takes too long comes later."""
 
 log = logger(__name__)
 
@@ -112,8 +118,10 @@ class Server(uvicorn.Server):
         super().__init__(web_server_config(application.asgi, max_message_bytes=max_message_bytes))
         self._application = application
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._leaving = False
+        self._leaving_since: float | None = None
         self._own_process = own_process
+        self._clock = clock
+        self._end = end
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop."""
@@ -130,7 +138,8 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """What the first signal does."""
-        self._leaving = True
+        if self._leaving_since is None:
+            self._leaving_since = self._clock()
         log.info("stopping", sessions=len(self._application.registry.live))
         self._application.registry.drain()
 
@@ -142,10 +151,12 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal. Not passed to uvicorn: it would raise it again at the end, and the exit status would
         not be 0."""
-        if self._leaving:
-            os._exit(128 + sig)
-        if self._loop is None:
+        now = self._clock()
+        if self._leaving_since is not None:
+            if now - self._leaving_since > ONE_SIGNAL_S:
+                self._end(128 + sig)
+        elif self._loop is None:
             self.should_exit = True
         else:
-            self._leaving = True
+            self._leaving_since = now
             self._loop.call_soon_threadsafe(self.stop)
