@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -131,6 +132,16 @@ def test_the_command_shows_a_line_each_and_fails_when_one_did() -> None:
         ("llm", "bad_setting"),
         ("tts", "ok"),
     ]
+
+
+@pytest.mark.real_time
+async def test_a_provider_that_fails_before_a_fallback_that_answers_is_told_as_such() -> None:
+    async with open_vendor_servers() as servers:
+        gone = servers.url
+    values = {"ANTIPHON_LLM": "openai,scripted", "OPENAI_BASE_URL": f"{gone}/v1", "COLUMNS": "200"}
+    told = await asyncio.to_thread(CliRunner().invoke, main, ["doctor", "--providers"], env=scripted(values))
+    assert told.exit_code == 1
+    assert "1 thing to mend; fallbacks answer meanwhile." in told.output
 
 
 @pytest.mark.parametrize("key", [f"{KEY} ", f"'{KEY}'", f"{KEY}\nX-Injected: 1"])

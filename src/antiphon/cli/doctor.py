@@ -40,6 +40,7 @@ def doctor(as_json: bool, thorough: bool, providers: bool) -> None:
 
     The exit status is 1 when something would keep the server from answering.
     """
+    answers = False
     try:
         loaded = effective_settings()
         settings = loaded.settings
@@ -50,6 +51,9 @@ def doctor(as_json: bool, thorough: bool, providers: bool) -> None:
         if providers:
             checks = asyncio.run(check_providers(settings))
             findings, told = [check.finding for check in checks], [check.as_json() for check in checks]
+            answered = {check.kind for check in checks if check.outcome == "ok"}
+            # A setting that cannot be stops the start, whoever else there is.
+            answers = all(check.kind in answered and check.outcome != "bad_setting" for check in checks)
         else:
             findings = examine(loaded, thorough=thorough)
             told = [asdict(finding) for finding in findings]
@@ -57,13 +61,13 @@ def doctor(as_json: bool, thorough: bool, providers: bool) -> None:
         for line in told:
             click.echo(json.dumps(line, ensure_ascii=False))
     else:
-        show(Console(), findings)
+        show(Console(), findings, answers=answers)
     if any(finding.level == "fail" for finding in findings):
         raise SystemExit(1)
 
 
-def show(console: Console, findings: list[Finding]) -> None:
-    """A line a finding, and below it what to do."""
+def show(console: Console, findings: list[Finding], *, answers: bool = False) -> None:
+    """A line a finding, and below it what to do. ``answers``: in spite of what is to mend."""
     table = Table.grid(padding=(0, 1))
     for finding in findings:
         mark, colour = MARKS[finding.level]
@@ -75,9 +79,8 @@ def show(console: Console, findings: list[Finding]) -> None:
     noted = sum(finding.level == "note" for finding in findings)
     console.print()
     if failed:
-        console.print(
-            Text(f"{failed} thing{'s' if failed > 1 else ''} to mend before it can answer.", style="red")
-        )
+        rest = "; fallbacks answer meanwhile." if answers else " before it can answer."
+        console.print(Text(f"{failed} thing{'s' if failed > 1 else ''} to mend{rest}", style="red"))
     elif noted:
         console.print(Text("It will work; the notes above say what could be better.", style="yellow"))
     else:
