@@ -108,13 +108,20 @@ class Server(uvicorn.Server):
 
     By itself uvicorn closes every WebSocket within 100 ms of the signal. Here the first signal turns
     readiness off, tells callers, and waits until their replies have been heard (each for at most the grace
-    time); a second one ends the process at once.
+    time); another one, later than ``ONE_SIGNAL_S``, ends the process at once.
     """
 
     def __init__(
-        self, application: Application, *, max_message_bytes: int, own_process: bool = False
+        self,
+        application: Application,
+        *,
+        max_message_bytes: int,
+        own_process: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        end: Callable[[int], object] = os._exit,
     ) -> None:
-        """``own_process``: whether nothing else is in it, so that its memory may be kept as suits it."""
+        """``own_process``: whether nothing else is in it, so that its memory may be kept as suits it. ``clock`` in
+        seconds; ``end`` ends the process, with a status."""
         super().__init__(web_server_config(application.asgi, max_message_bytes=max_message_bytes))
         self._application = application
         self._loop: asyncio.AbstractEventLoop | None = None
