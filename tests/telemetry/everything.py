@@ -8,6 +8,7 @@ from tests.telemetry.listened import Told, call, lively_conversation
 
 from antiphon.conversation import events
 from antiphon.providers.health import ProviderState
+from antiphon.telemetry.lag import Delays
 from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.pricing import BudgetState, LedgerState
 from antiphon.telemetry.sources import Sources
@@ -27,6 +28,7 @@ def metrics_with_everything() -> Metrics:
         health=lambda: states,
         depths=lambda: {"recognition": 1, "speech": 0, "reply": 2},
         lag_s=lambda: 0.004,
+        delays=lambda: Delays(counts=(90, 6, 2, 0, 1, 0, 0, 1, 0, 0, 1), sum_s=2.3),
         ledger=lambda: LedgerState(held_usd=0.02, waiting=3, lost=1, alerts_failed=1),
         budgets=lambda: [BudgetState(name="day", spent_usd=1.5, limit_usd=5.0)],
     )

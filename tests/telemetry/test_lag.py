@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from antiphon.telemetry.lag import EVERY_S, WINDOW_S, LagLimit, LagWindow, LoopLag
+from antiphon.telemetry.lag import EDGES_S, EVERY_S, WINDOW_S, LagLimit, LagWindow, LoopLag
 
 
 def measured(*lates: float, window: LagWindow | None = None, begin: float = 0.0) -> LagWindow:
@@ -34,6 +34,15 @@ def test_what_is_long_ago_is_forgotten() -> None:
     window = measured(2.0)
     measured(*[0.0] * round(WINDOW_S / EVERY_S + 2), window=window, begin=2.05)
     assert window.lag.max_s == 0.0
+
+
+def test_all_delays_since_the_start_are_counted() -> None:
+    window = measured(*[0.0005] * 1_000, 0.02, 0.021, 0.13)
+    delays = window.delays
+    counted = {edge: count for edge, count in zip((*EDGES_S, "beyond"), delays.counts, strict=True) if count}
+    # 0.13 s of standing still: what was due meanwhile was late, too, by 0.08 and 0.03 s.
+    assert counted == {0.001: 1_000, 0.02: 1, 0.05: 2, 0.1: 1, 0.25: 1}
+    assert delays.sum_s == pytest.approx(0.5 + 0.02 + 0.021 + 0.13 + 0.08 + 0.03)
 
 
 def test_the_window_is_bounded_however_late_the_loop_is() -> None:

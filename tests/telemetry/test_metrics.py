@@ -12,6 +12,7 @@ from tests.telemetry.listened import Told, call, lively_conversation
 from antiphon.conversation import events
 from antiphon.providers.health import ProviderState
 from antiphon.telemetry.labels import OTHER, Names
+from antiphon.telemetry.lag import Delays
 from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.pricing import BudgetState
 from antiphon.telemetry.sources import Sources
@@ -138,6 +139,7 @@ def test_what_is_asked_at_a_scrape() -> None:
         health=lambda: [state],
         depths=lambda: {"recognition": 4},
         lag_s=lambda: 0.012,
+        delays=lambda: Delays(counts=(7, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1), sum_s=1.3),
         budgets=lambda: [BudgetState(name="day", spent_usd=1.25, limit_usd=5.0)],
     )
     metrics = Metrics(sources=sources)
@@ -147,6 +149,9 @@ def test_what_is_asked_at_a_scrape() -> None:
     assert value(metrics, "provider_retries_total", **who) == 3
     assert value(metrics, "queue_depth", queue="recognition") == 4
     assert value(metrics, "event_loop_lag_seconds") == 0.012
+    assert value(metrics, "event_loop_delay_seconds_bucket", le="0.02") == 9
+    assert value(metrics, "event_loop_delay_seconds_bucket", le="+Inf") == 10
+    assert value(metrics, "event_loop_delay_seconds_count") == 10
     assert value(metrics, "budget_limit_usd", budget="day") == 5
     assert value(metrics, "ready") == 1
 

@@ -134,6 +134,7 @@ class Application:
         sources.max_sessions = lambda: self.registry.limit
         sources.ready = lambda: self.readiness.ready
         sources.lag_s = lambda: self.lag.worst_s
+        sources.delays = lambda: self.lag.window.delays
         sources.behind_s = lambda: self.lag.lag.p90_s
         sources.health = sources.health or health
         sources.depths = depths

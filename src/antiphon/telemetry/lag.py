@@ -4,7 +4,7 @@ of them are, so this is what tells that a server has enough to do."""
 from __future__ import annotations
 
 import asyncio
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,6 +20,19 @@ SHARE = 0.9
 
 RELEASE = 0.5
 """Callers are let in again below this share of the limit: at the limit itself it would flicker."""
+
+
+EDGES_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Of the distribution since the start. 20 ms is what a server in good health stays within, 250 ms what callers hear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delays:
+    """How late the loop was since the start, as a cumulative histogram has it."""
+
+    counts: tuple[int, ...]
+    """Measurements up to each of ``EDGES_S`` and beyond the one before; the last: beyond them all."""
+    sum_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +52,8 @@ class LagWindow:
         self._times: deque[tuple[float, float]] = deque()
         """(when, how late), oldest first; at most ``WINDOW_S / EVERY_S``."""
         self._ranked: list[float] = []
+        self._counts = [0] * (len(EDGES_S) + 1)
+        self._sum_s = 0.0
 
     def add(self, late_s: float, *, now: float) -> None:
         """A measurement that was due every ``EVERY_S`` came ``late_s`` late. Those that would have come meanwhile
@@ -47,11 +62,18 @@ class LagWindow:
         while late_s >= 0.0:
             self._times.append((now, late_s))
             insort(self._ranked, late_s)
+            self._counts[bisect_left(EDGES_S, late_s)] += 1
+            self._sum_s += late_s
             late_s -= EVERY_S
         while self._times and (
             self._times[0][0] < now - WINDOW_S or len(self._times) > round(WINDOW_S / EVERY_S) + 1
         ):
             self._ranked.remove(self._times.popleft()[1])
+
+    @property
+    def delays(self) -> Delays:
+        """All of them since the start, those that are forgotten for ``lag`` too."""
+        return Delays(counts=tuple(self._counts), sum_s=self._sum_s)
 
     @property
     def lag(self) -> Lag:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from antiphon.providers.health import ProviderState
+from antiphon.telemetry.lag import EDGES_S, Delays
 from antiphon.telemetry.pricing import BudgetState, LedgerState
 
 BREAKERS = ("closed", "half_open", "open")
@@ -31,6 +33,8 @@ class Sources:
     """How late the event loop runs what is due, in seconds: the worst of the last few seconds."""
     behind_s: Callable[[], float] | None = None
     """… and how late it is for a tenth of the time: what callers hear, where a single slow moment is not."""
+    delays: Callable[[], Delays] | None = None
+    """… and how late it was since the start."""
     budgets: Callable[[], Sequence[BudgetState]] | None = None
     ledger: Callable[[], LedgerState] | None = None
 
@@ -50,6 +54,8 @@ class SourcesCollector(Collector):
             yield _gauge("antiphon_ready", "1 when calls are taken.", int(sources.ready()))
         if sources.lag_s is not None:
             yield _gauge("antiphon_event_loop_lag_seconds", "How late the loop is.", sources.lag_s())
+        if sources.delays is not None:
+            yield _delays(sources.delays())
         if sources.depths is not None:
             yield _depths(sources.depths())
         if sources.health is not None:
@@ -66,6 +72,16 @@ class SourcesCollector(Collector):
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
+
+
+def _delays(delays: Delays) -> Metric:
+    edges = [*(str(edge) for edge in EDGES_S), "+Inf"]
+    return HistogramMetricFamily(
+        "antiphon_event_loop_delay_seconds",
+        "How late the loop ran what was due, since the start.",
+        buckets=list(zip(edges, accumulate(delays.counts), strict=True)),
+        sum_value=delays.sum_s,
+    )
 
 
 def _depths(depths: Mapping[str, int]) -> Metric:
