@@ -392,6 +392,19 @@ async def test_without_the_store_callers_are_still_let_in_and_held_to_their_limi
                     await turned_away(three, "rate_limited", 1013)
 
 
+async def test_without_the_store_a_ticket_of_another_replica_is_no_reason_to_give_up(
+    valkey: ValkeyServer,
+) -> None:
+    async with replica(valkey) as here, replica(valkey) as there:
+        valkey.kill()
+        value = await ticket(here)
+        async with there.connect(subprotocols=with_ticket(value)) as caller:
+            told = await turned_away(caller, "store_away", 1013)
+        assert told["retry_after_ms"] > 0
+        async with there.connect(subprotocols=with_ticket(await ticket(there))) as caller:
+            await talks(caller)
+
+
 # ---- operators
 
 

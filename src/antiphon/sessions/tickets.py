@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from antiphon.errors import RefusedError, StoreUnavailable, TicketError
+from antiphon.errors import RefusedError, StoreAwayError, StoreUnavailable, TicketError
 from antiphon.store.valkey import KEYS, Valkey
 
 TICKET_S = 30.0
@@ -21,6 +21,9 @@ TICKET_BYTES = 32
 
 MOST = 20_000
 """Tickets not yet used, about 8 MB in this process: 600 new ones a second."""
+
+AWAY_RETRY_S = 1.0
+"""When to come back with a new ticket while the store is away: soon, since one replica in a few takes it."""
 
 ANY = "any"
 """Bound to no address, or no origin: where a trusted backend said so."""
@@ -70,7 +73,8 @@ class MemoryTickets:
 
 
 class ValkeyTickets:
-    """Given out by one replica, taken by another. While the store is away, by the one that gave it out."""
+    """Given out by one replica, taken by another. While the store is away, by the one that gave it out; at another the
+    caller is told to try again with a new ticket, which finds the right one sooner or later."""
 
     def __init__(self, valkey: Valkey, own: MemoryTickets | None = None) -> None:
         self._valkey = valkey
@@ -87,15 +91,19 @@ class ValkeyTickets:
             await self._own.put(digest, ticket)
 
     async def take(self, digest: str) -> Ticket | None:
-        """See TicketStore. GETDEL is one step: two replicas cannot both get it."""
+        """See TicketStore. GETDEL is one step: two replicas cannot both get it. Raises StoreAwayError where nobody
+        can say whether it is good."""
         own = await self._own.take(digest)
         if own is not None:
             return own
         try:
             with self._valkey.reaching():
                 found = await self._valkey.client.getdel(_key(digest))
-        except StoreUnavailable:
-            return None
+        except StoreUnavailable as error:
+            raise StoreAwayError(
+                "tickets cannot be looked up at the moment; try again with a new one",
+                retry_after_s=AWAY_RETRY_S,
+            ) from error
         return None if found is None else Ticket(**json.loads(found))
 
 
@@ -113,7 +121,7 @@ class TicketOffice:
 
     async def redeem(self, value: str, *, origin: str, address: str) -> Ticket:
         """What it says. It is used up even when it is refused: a stolen one is worth one attempt. Raises
-        TicketError."""
+        TicketError, or StoreAwayError when it is kept where it cannot be looked up now."""
         ticket = await self._store.take(_digest(value))
         if ticket is None:
             raise TicketError(
