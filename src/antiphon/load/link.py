@@ -240,7 +240,9 @@ class Link(asyncio.Protocol):
             self._open = True
             self._opening.set_result(None)
             return
-        said = bytes(response.body or b"").decode(errors="replace").strip()[:200]
+        # A proxy's web page says no more than its status.
+        page = "html" in response.headers.get("Content-Type", "")
+        said = "" if page else bytes(response.body or b"").decode(errors="replace").strip()[:200]
         wait = response.headers.get("Retry-After", "")
         self._opening.set_exception(
             NotConnected(
