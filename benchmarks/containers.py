@@ -24,7 +24,7 @@ from tests.deploy.docker import SCRIPTED, Stack, antiphon, container, free_port,
 CALLERS = 50
 LOCAL_MOST_S = 150.0
 """Longer than the embedded models may take: then what is wrong is looked at, not waited for."""
-LAG_METRIC = "antiphon_event_loop_lag_seconds"
+LAG_METRIC = "antiphon_event_loop_delay_seconds"
 OPERATOR = "only a figure, not a secret"
 
 Row = tuple[str, str, str, bool]
@@ -92,7 +92,7 @@ def density(folder: Path, quick: bool) -> list[Row]:
         [name] = made.containers("assistant")
         alone = made.load("--callers", "1", "--mix", "talk=1", minutes=minutes)
         crowd = made.load("--callers", str(CALLERS), "--mix", "talk=1", "--ramp", "10", minutes=minutes)
-        lag = _metric(name, LAG_METRIC, 'quantile="0.99"')
+        lag = _histogram_p99(name, LAG_METRIC)
         account = state(name)
         peak = _peak_memory(name)
         throttled = _throttled(name)
@@ -109,24 +109,29 @@ def density(folder: Path, quick: bool) -> list[Row]:
         ("… turns lost", str(crowd["lost"]), "0", crowd["lost"] == 0),
         ("… sound that came too late, share of replies", f"{gaps:.2%}", "0 %", gaps == 0),
         ("… first sound p95, against one conversation's", f"+{added:.0f} ms", "≤ 100 ms", added <= 100),
-        ("… event-loop lag p99", f"{lag * 1000:.1f} ms", "≤ 20 ms", lag <= 0.020),
+        ("… event-loop lag p99, at most", f"{lag * 1000:.0f} ms", "≤ 20 ms", lag <= 0.020),
         ("… memory at its highest", f"{peak / 1e6:.0f} MB", "≤ 512 MiB", peak <= 512 * 1024 * 1024),
         ("… of its processor time, waited for more than its share", f"{throttled:.1%}", "—", True),
     ]
 
 
-def _metric(name: str, metric: str, label: str) -> float:
-    """A figure of the container's own /metrics."""
+def _histogram_p99(name: str, metric: str) -> float:
+    """The upper edge of the bucket that 99 % of the container's own measurements lie in."""
     asked = (
         "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000);"
         f"c.request('GET', '/metrics', headers={{'Authorization': 'Bearer {OPERATOR}'}});"
         "print(c.getresponse().read().decode())"
     )
     text = run("docker", "exec", name, "/opt/antiphon/bin/python", "-c", asked).stdout
+    buckets: list[tuple[float, float]] = []
     for line in text.splitlines():
-        if line.startswith(metric + "{") and label in line:
-            return float(line.rpartition(" ")[2])
-    raise SystemExit(f"{metric} with {label} is not among the metrics")
+        if line.startswith(f"{metric}_bucket"):
+            edge = line.partition('le="')[2].partition('"')[0]
+            buckets.append((float(edge), float(line.rpartition(" ")[2])))
+    if not buckets:
+        raise SystemExit(f"{metric} is not among the metrics")
+    total = max(count for _, count in buckets)
+    return min(edge for edge, count in sorted(buckets) if count >= 0.99 * total)
 
 
 def _peak_memory(name: str) -> int:
