@@ -317,6 +317,8 @@ class Application:
                         limits=self._door.limits,
                         registry=self.registry,
                         trace_id=self.observability.trace_id,
+                        # Where anybody may talk, it is the operator who does: on this machine, or at home.
+                        frank=self.entrance.gate.open,
                     ).run()
         except (RefusedError, TicketError) as refused:
             await self._turn_away(websocket, refused)

@@ -36,13 +36,16 @@ class Line:
         price: Callable[[events.ProviderCall], int | None],
         seq: int = 0,
         kept: Iterable[tuple[int, str]] = (),
+        frank: bool = True,
     ) -> None:
-        """``seq`` of the last message told, and the last messages, where a session goes on that was begun elsewhere."""
+        """``seq`` of the last message told, and the last messages, where a session goes on that was begun elsewhere.
+        ``frank``: failures are told in the operator's words (``wire_failure``)."""
         self.timeline = False
         """Whether decisions are told."""
         self.trace_id = ""
         """Told with each answer; empty where there is none."""
         self._price = price
+        self._frank = frank
         self._seq = seq
         self._kept: deque[tuple[int, str]] = deque(kept)
         self._kept_bytes = sum(len(text) for _, text in self._kept)
@@ -81,7 +84,7 @@ class Line:
             return
         if isinstance(event, events.Interrupted) and self._outgoing is not None:
             self._outgoing.drop_sound()
-        message = wire_message(event, self._price, trace_id=self.trace_id)
+        message = wire_message(event, self._price, trace_id=self.trace_id, frank=self._frank)
         if isinstance(message, bytes):
             self._send(message)
         elif message is not None:

@@ -49,8 +49,16 @@ class Opening:
     """Opens sessions for one assistant."""
 
     def __init__(
-        self, registry: Registry, assistant: Assistant, *, lifetime: Lifetime, recordings: Path | None
+        self,
+        registry: Registry,
+        assistant: Assistant,
+        *,
+        lifetime: Lifetime,
+        recordings: Path | None,
+        frank: bool = True,
     ) -> None:
+        """``frank``: callers are told of failures in the operator's words."""
+        self._frank = frank
         self._registry = registry
         self._assistant = assistant
         self._lifetime = lifetime
@@ -79,7 +87,7 @@ class Opening:
         token = new_token()
         hashed = token_hash(token, key=place.caller.key)
         keeping = self._registry.keeping(place, hashed)
-        line = Line(price=self._assistant.price, seq=seq)
+        line = Line(price=self._assistant.price, seq=seq, frank=self._frank)
         epoch = time.time_ns() // 1_000_000
         live = self._live(place, line, keeping, epoch=epoch, token=hashed)
         live.conversation = self._conversation(live, config, Memory())
@@ -94,7 +102,7 @@ class Opening:
 
     def _take_up(self, regained: Regained, config: ConversationConfig, wanted: client.Resume) -> Opened:
         snapshot, memory = regained.snapshot, regained.snapshot.memory
-        line = Line(price=self._assistant.price, seq=snapshot.seq, kept=snapshot.tail)
+        line = Line(price=self._assistant.price, seq=snapshot.seq, kept=snapshot.tail, frank=self._frank)
         live = self._live(
             regained.session, line, regained.keeping, epoch=snapshot.epoch, token=regained.token
         )

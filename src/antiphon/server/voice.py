@@ -99,15 +99,18 @@ class Call:
         limits: VoiceLimits,
         registry: Registry,
         trace_id: Callable[[str], str],
+        frank: bool = True,
     ) -> None:
         """``place`` is its seat until it has said what it wants; ``trace_id`` gives that of a session, empty where
-        there is none."""
+        there is none. ``frank``: callers are told of failures in the operator's words."""
         self._trace_id = trace_id
         self._websocket = websocket
         self._place = place
         self._assistant = assistant
         self._limits = limits
-        self._opening = Opening(registry, assistant, lifetime=limits.lifetime(), recordings=limits.recordings)
+        self._opening = Opening(
+            registry, assistant, lifetime=limits.lifetime(), recordings=limits.recordings, frank=frank
+        )
         self._draining = registry.draining
         self._connection = ServerConnection(
             max_message_bytes=limits.max_message_bytes,

@@ -43,6 +43,17 @@ ENDED = Closing(1000, "ended")
 TOO_FAST = Closing(POLICY, "rate_limited")
 SPENT = Closing(TRY_LATER, "budget")
 
+FOR_ANYBODY: Mapping[str, str] = {
+    "provider_unavailable": "The service that answers cannot be reached just now; please try again.",
+    "provider_rejected": "The service that answers would not take this; please tell whoever runs this server.",
+    "provider_empty": "The service that answers gave no answer; please say it again.",
+    "provider_failed": "The service that answers failed; please try again.",
+    "model_unavailable": "What answers here is not ready; please tell whoever runs this server.",
+    "store_unavailable": "The server cannot reach its memory just now; please try again.",
+    "bad_setting": "This server is not set up as it should be; please tell whoever runs it.",
+}
+"""Code → what callers of a server that is not their own are told of a failure, in a conversation."""
+
 INTERNAL = Error(
     code="internal",
     message="something went wrong on the server and this conversation is over; please connect again",
@@ -61,9 +72,11 @@ def wire_error(error: AntiphonError) -> Error:
     )
 
 
-def wire_failure(event: events.Failed) -> Error:
-    """The message that tells a client of a failure in its conversation."""
-    return Error(code=event.code, message=event.message, retryable=event.retryable)
+def wire_failure(event: events.Failed, *, frank: bool = True) -> Error:
+    """The message that tells a client of a failure in its conversation. ``frank``: in the operator's own words, which
+    name vendors, models and settings; else in words for anybody. The log has the former either way."""
+    message = event.message if frank else FOR_ANYBODY.get(event.code, event.message)
+    return Error(code=event.code, message=message, retryable=event.retryable)
 
 
 async def http_error(_: Request, error: Exception) -> JSONResponse:

@@ -15,9 +15,10 @@ Price = Callable[[events.ProviderCall], int | None]
 
 
 def wire_message(
-    event: events.Event, price: Price = free, *, trace_id: str = ""
+    event: events.Event, price: Price = free, *, trace_id: str = "", frank: bool = True
 ) -> wire.ServerMessage | bytes | None:
-    """The JSON message, or the binary one, that tells of an event; None for what clients are not told."""
+    """The JSON message, or the binary one, that tells of an event; None for what clients are not told. ``frank``: as
+    ``wire_failure`` says."""
     match event:
         case events.SpeechStarted():
             return wire.SpeechStarted(at_ms=_ms(event.at_s))
@@ -54,7 +55,7 @@ def wire_message(
         case events.ProviderCall():
             return None  # summed up in ``response_done``
         case events.Failed():
-            return wire_failure(event)
+            return wire_failure(event, frank=frank)
         case _:
             assert_never(event)
 

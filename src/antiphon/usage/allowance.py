@@ -171,7 +171,7 @@ class BudgetAllowance:
 
     def _refuse_unpriced(self) -> None:
         if self._means.refuse_unpriced and self._keeper.unpriced:
-            names = ", ".join(self._keeper.unpriced)
+            # The operator is told which (``unpriced_alert``); callers can do nothing about it.
             raise BudgetError(
-                f"{names} has no price, and ANTIPHON_UNPRICED=refuse; the operator adds a row for it"
+                "nobody knows what an answer would cost, so none is asked for; please tell the operator"
             )
