@@ -201,6 +201,15 @@ def test_a_call_without_an_address_starts_its_own_server(tmp_path: Path) -> None
     assert ran.stderr == ""
 
 
+def test_its_own_server_asks_for_no_password(tmp_path: Path) -> None:
+    ran = antiphon(
+        "call", "--text", "hello", "--json",
+        folder=tmp_path, ANTIPHON_ACCESS="password", ANTIPHON_PASSWORD="a long sentence",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    assert json.loads(ran.stdout)["error"] is None
+
+
 def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
     ran = antiphon("call", "--text", "hello", folder=tmp_path, ANTIPHON_TTS="scripted:loud")
     assert ran.returncode == 1
