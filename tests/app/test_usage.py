@@ -16,7 +16,7 @@ from antiphon.conversation.events import ProviderCall
 from antiphon.errors import SettingsError
 from antiphon.providers import anthropic, deepgram, elevenlabs
 from antiphon.providers.base import Usage
-from antiphon.providers.metering import Kind
+from antiphon.providers.metering import Attempt, Kind, report
 from antiphon.sessions.readiness import ModelProgress
 from antiphon.settings import Settings, load_settings
 
@@ -51,6 +51,26 @@ async def test_an_assistant_is_paid_for(tmp_path: Path) -> None:
         assert (costs.totals().spent, costs.totals().limit) == (1_000_000, 1_000_000)
     async with open_costs(wishes) as again:
         assert again.totals().spent == 1_000_000
+
+
+async def test_what_no_conversation_asks_for_is_the_servers(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(PRICED)
+    wishes = settings(tmp_path, prices=str(own), budget_session_usd=0.1, budget_past="stop")
+    probe = Attempt(kind="llm", provider="scripted:language-model", usage=Usage(output_tokens=1))
+
+    async def ask() -> None:
+        report(probe)
+
+    async with open_costs(wishes) as costs:
+        async with asyncio.TaskGroup() as tasks:
+            with costs.billed():
+                tasks.create_task(ask())
+            tasks.create_task(ask())  # nobody's: not begun inside
+        await costs.keeper.written()
+        today = costs.keeper.calendar.today()
+        assert await costs.keeper.books.by("session", today, today) == {"server": 500_000}
+        assert costs.keeper.limits.of(day="2026-11-23", session="server", caller="") == {}
 
 
 async def test_the_server_told_to_stop_writes_what_was_spent(tmp_path: Path) -> None:

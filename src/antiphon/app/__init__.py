@@ -46,7 +46,8 @@ def build_application(settings: Settings) -> Application:
             watching.sources.ledger = lambda: ledger_of(costs.totals())
             turn_log = TurnLog(transcripts=settings.log_transcripts)
             with audience.joined(costs.keeper, costs.allowance, turn_log):
-                await keep_loaded(settings, readiness, costs)
+                with costs.billed():
+                    await keep_loaded(settings, readiness, costs)
 
     return Application(
         FrontDoor(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import get_args
 from urllib.parse import urlsplit
 
 from antiphon.app.assistant import open_assistant
 from antiphon.app.local import Spoken
+from antiphon.conversation.calls import call_of
 from antiphon.conversation.config import Providers
 from antiphon.errors import AntiphonError, SettingsError
-from antiphon.providers.metering import Kind
+from antiphon.providers.metering import Kind, counting
 from antiphon.sessions.offer import UNBILLED, Assistant
 from antiphon.sessions.readiness import ModelProgress
 from antiphon.settings import ProviderChoice, Settings
@@ -26,6 +27,7 @@ from antiphon.usage.bookkeeper import Bookkeeper
 from antiphon.usage.books import Books
 from antiphon.usage.budgets import Limits
 from antiphon.usage.calendar import Calendar, time_zone
+from antiphon.usage.entry import SERVER
 from antiphon.usage.estimate import TurnSize, most
 from antiphon.usage.money import micros
 from antiphon.usage.prices import PriceBook, open_prices
@@ -76,6 +78,10 @@ class Costs:
             price=self.keeper.cost,
             unaffordable=self.allowance.refusal,
         )
+
+    def billed(self) -> AbstractContextManager[None]:
+        """What is asked inside, and in tasks that are begun inside, is the server's own, unless a conversation asks."""
+        return counting(lambda attempt: self.keeper.told(SERVER, call_of(attempt)))
 
     def totals(self) -> Totals:
         """This moment's spending."""

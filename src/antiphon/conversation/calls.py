@@ -67,7 +67,9 @@ class CallLog:
 
         def told(attempt: Attempt) -> None:
             asking.reported = True
-            self._add(_of_attempt(attempt, asking, speculative))
+            self._add(
+                call_of(attempt, turn_id=asking.turn_id, reply_id=asking.reply_id, speculative=speculative)
+            )
 
         outcome = "ok"
         try:
@@ -93,13 +95,16 @@ class CallLog:
             self._tell(call)
 
 
-def _of_attempt(attempt: Attempt, asking: Asking, speculative: bool) -> ProviderCall:
+def call_of(
+    attempt: Attempt, *, turn_id: str = "", reply_id: str = "", speculative: bool = False
+) -> ProviderCall:
+    """A request, as listeners are told of it."""
     return ProviderCall(
         kind=attempt.kind,
         provider=attempt.provider,
         usage=attempt.usage,
-        turn_id=asking.turn_id,
-        reply_id=asking.reply_id,
+        turn_id=turn_id,
+        reply_id=reply_id,
         speculative=speculative,
         cancelled=attempt.outcome == "cancelled",
         model=attempt.model,

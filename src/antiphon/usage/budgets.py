@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from antiphon.usage.books import Ask
-from antiphon.usage.entry import caller_account, day_account, session_account
+from antiphon.usage.entry import SERVER, caller_account, day_account, session_account
 
 Past = Literal["warn", "degrade", "stop"]
 """What happens when a budget is spent: the operator is told; replies go on with cheaper models; turns and callers are
@@ -30,7 +30,9 @@ class Limits:
 
     def of(self, *, day: str, session: str, caller: str) -> dict[str, int]:
         """The accounts a turn counts towards that have a limit."""
-        named = {day_account(day): self.day, session_account(session): self.session}
+        named = {day_account(day): self.day}
+        if session != SERVER:
+            named[session_account(session)] = self.session
         if caller:
             named[caller_account(day, caller)] = self.caller
         return {account: limit for account, limit in named.items() if limit}

@@ -55,6 +55,9 @@ class Entry(NamedTuple):
         return accounts(day=self.day, session=self.session, caller=self.caller)
 
 
+SERVER = "server"
+"""The session of what no conversation asked for: whether a provider is back, apologies voiced ahead."""
+
 COLUMNS = Entry._fields
 
 
