@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ from typing import Any
 import pytest
 
 from antiphon.app.assistant import open_assistant
+from antiphon.app.chains import breaker_rules, limits
+from antiphon.app.embedded import at_hand
 from antiphon.app.usage import cheaper_settings, check_costs, dear_parts, mixed, open_costs, prices_of
 from antiphon.app.vendors import OPENAI_MODELS
 from antiphon.conversation.events import ProviderCall
 from antiphon.errors import SettingsError
 from antiphon.providers import anthropic, deepgram, elevenlabs
-from antiphon.providers.base import Usage
+from antiphon.providers.base import LanguageModel, Usage
 from antiphon.providers.metering import Attempt, Kind, report
+from antiphon.providers.resilience import Chain, ResilientLanguageModel
+from antiphon.providers.scripted import ScriptedLanguageModel
 from antiphon.sessions.readiness import ModelProgress
 from antiphon.settings import Settings, load_settings
 
@@ -148,3 +153,31 @@ async def test_a_model_without_a_price_can_keep_the_server_from_starting(tmp_pat
     check_costs(wishes)
     with pytest.raises(SettingsError, match="openai:gpt-9 has no price"):
         check_costs(settings(tmp_path, unpriced="refuse", llm="openai:gpt-9", openai_api_key="k"))
+
+
+async def test_an_embedded_model_of_the_chain_is_not_loaded_again(tmp_path: Path) -> None:
+    wishes = settings(tmp_path, llm="openai:gpt-4o,local", openai_api_key="k", budget_day_usd=1.0)
+    dear, embedded = ScriptedLanguageModel(provider="openai"), ScriptedLanguageModel(provider="local")
+    models: list[LanguageModel] = [dear, embedded]
+    chain = Chain(models, kind="llm", limits=limits(wishes, "llm"), rules=breaker_rules(wishes))
+    async with open_costs(wishes) as costs, open_assistant(settings(tmp_path), ignore) as loaded:
+        providers = replace(loaded.providers, language_model=ResilientLanguageModel(chain))
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(costs.keep_cheaper(replace(loaded, providers=providers)))
+            await asyncio.sleep(1)
+            assert costs.cheaper is not None
+            cheaper = costs.cheaper.language_model
+            keeping.cancel()
+        assert isinstance(cheaper, ResilientLanguageModel)
+        assert [link.adapter for link in cheaper.chain.links] == [embedded]
+
+
+async def test_another_embedded_model_than_the_chains_is_loaded(tmp_path: Path) -> None:
+    wishes = settings(
+        tmp_path, llm="openai:gpt-4o,local:smollm2-135m", openai_api_key="k", budget_llm="local"
+    )
+    models: list[LanguageModel] = [ScriptedLanguageModel(provider="local")]
+    chain = Chain(models, kind="llm", limits=limits(wishes, "llm"), rules=breaker_rules(wishes))
+    async with open_assistant(settings(tmp_path), ignore) as loaded:
+        providers = replace(loaded.providers, language_model=ResilientLanguageModel(chain))
+        assert at_hand(wishes, providers, dear_parts(wishes)) == {}

@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -156,5 +157,23 @@ async def test_the_same_trouble_is_not_told_all_the_time() -> None:
 def test_what_a_threshold_says() -> None:
     crossed = Crossed(account="day 2026-11-23", threshold=100, spent=5_010_000, limit=5_000_000)
     assert threshold_alert(crossed, past="degrade").message == (
-        "Today's budget (2026-11-23) is 100 % spent: $5.01 of $5.00; replies go on with the cheaper models."
+        "Today's budget (2026-11-23) is 100 % spent: $5.01 of $5.00; replies go on with the cheaper models "
+        "until midnight."
+    )
+
+
+def test_a_conversations_budget_and_a_keys_end_nothing_else() -> None:
+    spent = Crossed(account="session k3f9", threshold=100, spent=60_000, limit=50_000)
+    assert threshold_alert(spent, past="stop").message == (
+        "The budget of one conversation (k3f9) is 100 % spent: $0.0600 of $0.0500; "
+        "this conversation ends; others, and new callers, are not touched."
+    )
+    half = replace(spent, threshold=50, spent=26_000)
+    assert threshold_alert(half, past="stop").message == (
+        "The budget of one conversation (k3f9) is 50 % spent: $0.0260 of $0.0500."
+    )
+    key = replace(spent, account="key 2026-11-23 the shop", spent=2_000_000, limit=2_000_000)
+    assert threshold_alert(key, past="degrade").message == (
+        "Today's budget of the API key the shop is 100 % spent: $2.00 of $2.00; "
+        "who calls with this key is answered by the cheaper models until midnight."
     )

@@ -44,7 +44,7 @@ class Chains:
     """The chains of one assistant. ``run`` keeps watch over them."""
 
     def __init__(self, settings: Settings, adapters: Adapters) -> None:
-        rules = BreakerRules(failures=settings.breaker_failures, rest_s=settings.breaker_rest_s)
+        rules = breaker_rules(settings)
 
         def chain(kind: Spoken, links: Sequence[A]) -> Chain[A]:
             return Chain(
@@ -100,6 +100,11 @@ async def watched(chains: Chains) -> AsyncIterator[None]:
                 watching.cancel()
     except BaseExceptionGroup as failures:
         raise sole(failures) from None
+
+
+def breaker_rules(settings: Settings) -> BreakerRules:
+    """When a provider is left alone."""
+    return BreakerRules(failures=settings.breaker_failures, rest_s=settings.breaker_rest_s)
 
 
 def limits(settings: Settings, kind: Spoken) -> Limits:

@@ -11,6 +11,7 @@ from typing import get_args
 from urllib.parse import urlsplit
 
 from antiphon.app.assistant import open_assistant
+from antiphon.app.embedded import at_hand
 from antiphon.app.local import Spoken
 from antiphon.conversation.calls import call_of
 from antiphon.conversation.config import Providers
@@ -112,13 +113,17 @@ class Costs:
         """Load those who go on when a budget is spent, and keep them until cancelled."""
         if not self.keeper.limits or self.settings.budget_past != "degrade":
             await asyncio.Event().wait()
-        dear = dear_parts(self.settings)
-        if not dear:
-            self.cheaper = assistant.providers
+        dear, own = dear_parts(self.settings), assistant.providers
+        loaded_already = at_hand(self.settings, own, dear)
+        for part, alone in loaded_already.items():
+            own = mixed(own, alone, frozenset({part}))
+        left = dear - loaded_already.keys()
+        if not left:
+            self.cheaper = own
             await asyncio.Event().wait()
         try:
-            async with open_assistant(cheaper_settings(self.settings, dear), _loading) as loaded:
-                self.cheaper = mixed(assistant.providers, loaded.providers, dear)
+            async with open_assistant(cheaper_settings(self.settings, left), _loading) as loaded:
+                self.cheaper = mixed(own, loaded.providers, left)
                 log.info("cheaper models ready", parts=sorted(dear))
                 await asyncio.Event().wait()
         except AntiphonError as error:

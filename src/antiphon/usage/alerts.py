@@ -22,11 +22,26 @@ log = structlog.stdlib.get_logger(__name__)
 
 Severity = Literal["info", "warning", "critical"]
 
-CONSEQUENCES: Mapping[Past, str] = {
-    "warn": "nothing is held back (ANTIPHON_BUDGET_PAST=warn)",
-    "degrade": "replies go on with the cheaper models",
-    "stop": "turns and new callers are refused",
+HELD_BACK = "nothing is held back (ANTIPHON_BUDGET_PAST=warn)"
+
+CONSEQUENCES: Mapping[str, Mapping[Past, str]] = {
+    "day": {
+        "warn": HELD_BACK,
+        "degrade": "replies go on with the cheaper models until midnight",
+        "stop": "turns and new callers are refused until midnight",
+    },
+    "key": {
+        "warn": HELD_BACK,
+        "degrade": "who calls with this key is answered by the cheaper models until midnight",
+        "stop": "who calls with this key is refused until midnight",
+    },
+    "session": {
+        "warn": HELD_BACK,
+        "degrade": "this conversation goes on with the cheaper models; others are not touched",
+        "stop": "this conversation ends; others, and new callers, are not touched",
+    },
 }
+"""Whose budget is spent → the setting → what happens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +90,9 @@ def threshold_alert(crossed: Crossed, *, past: Past) -> Alert:
     whose = {
         "day": f"Today's budget ({rest})",
         "key": f"Today's budget of the API key {rest.partition(' ')[2]}",
-        "session": f"The budget of session {rest}",
+        "session": f"The budget of one conversation ({rest})",
     }[period]
-    end = f"; {CONSEQUENCES[past]}" if crossed.threshold >= 100 else ""
+    end = f"; {CONSEQUENCES[period][past]}" if crossed.threshold >= 100 else ""
     return Alert(
         kind="budget",
         severity="critical" if crossed.threshold >= 100 else "warning",
