@@ -97,7 +97,9 @@ class Measured:
 def server(profile: str, measured: Measured) -> Iterator[str]:
     """A server with this profile, ready; its address."""
     os.environ["ANTIPHON_PROFILE"] = profile
-    os.environ["ANTIPHON_SPEECH_CACHE_MB"] = "0"  # replies repeat from round to round: the voice is to be timed
+    os.environ["ANTIPHON_SPEECH_CACHE_MB"] = (
+        "0"  # replies repeat from round to round: the voice is to be timed
+    )
     begun = time.monotonic()
     before = children()
     with own_server(lambda ready: None) as url:

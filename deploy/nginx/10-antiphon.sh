@@ -7,10 +7,11 @@ set -eu
 live=/etc/letsencrypt/live/${DOMAIN:?DOMAIN is not set: write it into deploy/.env}
 own=/certificates
 
+# shellcheck disable=SC2016
 # Only these names: $host and its like are nginx's own.
 names='${DOMAIN} ${RESOLVER} ${OPERATOR_NETWORK} ${HSTS_SECONDS} ${CONNECTIONS_PER_ADDRESS} ${REQUESTS_PER_SECOND} ${TICKETS_PER_SECOND} ${PORT_SUFFIX}'
 # What browsers add to the name when the port is not the usual one.
-case ${HTTPS_PORT:-443} in 443) PORT_SUFFIX= ;; *) PORT_SUFFIX=:$HTTPS_PORT ;; esac
+case ${HTTPS_PORT:-443} in 443) PORT_SUFFIX='' ;; *) PORT_SUFFIX=:$HTTPS_PORT ;; esac
 export PORT_SUFFIX
 mkdir -p /tmp/conf.d
 envsubst "$names" </etc/antiphon/antiphon.conf.template >/tmp/conf.d/antiphon.conf

@@ -136,7 +136,7 @@ async def test_a_reply_that_breaks_off_is_heard_whole() -> None:
             kind="llm",
         )
     )
-    async with talk(language_model=model) as conversation:  # type: ignore[arg-type]
+    async with talk(language_model=model) as conversation:
         conversation.user.says("what is the number seven", from_=0.5, to=2.0)
         await conversation.until(10.0)
         assert conversation.heard() == "It is a number that people like very much."
@@ -148,7 +148,7 @@ async def test_a_streaming_recogniser_that_fails_is_replaced_by_a_batch_one(faul
     streaming = ScriptedRecognizer(latency_s=0.12, streaming=True, faults=[fault, fault])
     batch = ScriptedRecognizer(latency_s=0.3, provider="local")
     hearing = ResilientRecognizer(Chain([streaming, batch], kind="asr"))
-    async with talk({"France": "It is Paris.", "Spain": "It is Madrid."}, recognizer=hearing) as conversation:  # type: ignore[arg-type]
+    async with talk({"France": "It is Paris.", "Spain": "It is Madrid."}, recognizer=hearing) as conversation:
         conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
         conversation.user.says("and the one of Spain", from_=9.0, to=10.0)
         await conversation.until(16.0)
@@ -166,7 +166,7 @@ async def test_when_no_voice_can_speak_the_apology_that_was_made_ahead_is_heard(
     )
     async with asyncio.TaskGroup() as group:
         preparing = group.create_task(speaking.prepare())
-        async with talk({"France": "It is Paris."}, synthesizer=speaking) as conversation:  # type: ignore[arg-type]
+        async with talk({"France": "It is Paris."}, synthesizer=speaking) as conversation:
             conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
             await conversation.until(12.0)
             for _ in range(50):

@@ -21,9 +21,14 @@ FIRST_LOAD = 62_000
 """Bytes of script, uncompressed, that a visitor waits for. The worklets come with the first tap; the room check and
 the charts when they are opened."""
 
-ON_DEMAND = {"microphone-worklet.js", "playback-worklet.js", "room.js", "flight.js", "latency.js", "ticket.js"} | {
-    f"views/{name}.js" for name in ("check", "explained", "timeline", "waterfall")
-}
+ON_DEMAND = {
+    "microphone-worklet.js",
+    "playback-worklet.js",
+    "room.js",
+    "flight.js",
+    "latency.js",
+    "ticket.js",
+} | {f"views/{name}.js" for name in ("check", "explained", "timeline", "waterfall")}
 
 
 def run(*command: str) -> None:

@@ -83,7 +83,9 @@ async def test_health_and_readiness() -> None:
 
 async def test_providers_that_rest_are_told_of_without_what_they_said() -> None:
     states = (
-        ProviderState(kind="llm", provider="openai:gpt-4o-mini", position=0, breaker="open", last_error="401"),
+        ProviderState(
+            kind="llm", provider="openai:gpt-4o-mini", position=0, breaker="open", last_error="401"
+        ),
         ProviderState(kind="llm", provider="local:smollm2-135m", position=1),
     )
     async with open_house(assistant=replace(scripted_assistant(), health=lambda: states)) as house:

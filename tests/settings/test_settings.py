@@ -194,6 +194,6 @@ def test_the_page_about_settings_is_up_to_date() -> None:
 
 
 def test_the_password_in_the_address_of_the_store_is_not_shown() -> None:
-    settings = Settings(store="valkey://antiphon:swordfish@cache:6379", store_password="sardine")
+    settings = Settings(store="valkey://antiphon:swordfish@cache:6379", store_password=SecretStr("sardine"))
     assert shown_values(settings)["store"] == "valkey://…@cache:6379"
     assert shown_values(settings)["store_password"] == "(hidden)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from tests.valkey_server import ValkeyServer, free_port
@@ -69,7 +70,7 @@ async def test_a_request_that_is_refused_is_no_outage(valkey: ValkeyServer) -> N
         assert store.available
 
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[Sequence[tuple[str, ...]], Sequence[str]]] = {
     "needs a password": (
         [("CONFIG", "SET", "requirepass", "swordfish")],
         ["wants a password", "ANTIPHON_STORE_PASSWORD"],

@@ -64,8 +64,8 @@ def catalog_entry(store: ModelStore, ref: str, kind: Kind) -> CatalogModel | Non
 
 
 def check_memory(store: ModelStore, refs: Mapping[Kind, str], *, free: int) -> None:
-    """Raises ModelError when the models cannot fit into ``free`` bytes: the system would end the process while it loads them, again and
-    again, and nobody would know why."""
+    """Raises ModelError when the models cannot fit into ``free`` bytes: the system would end the process while it
+    loads them, again and again, and nobody would know why."""
     entries = [entry for kind, ref in refs.items() if (entry := catalog_entry(store, ref, kind)) is not None]
     least = BESIDE_MODELS + round(sum(entry.disk_bytes for entry in entries) * LOADED)
     if entries and free < least:

@@ -334,7 +334,8 @@ async def _watch_finding(line: Line, seconds: float) -> Finding:
             )
         moves, longest = moves + 1, max(longest, loop.time() - lost_at)
     said = "was told before" if line.going_away else "was not told before"
-    text = f"{moves} move{'s' * (moves != 1)} in {seconds:.0f} s; longest gap {longest:.1f} s" + (f", {said}" if moves else "")
+    text = f"{moves} move{'s' * (moves != 1)} in {seconds:.0f} s; longest gap {longest:.1f} s"
+    text += f", {said}" if moves else ""
     level = "ok" if longest <= RESUME_S else "note"
     return Finding(about="deploy", level="ok" if level == "ok" else "note", text=text)
 

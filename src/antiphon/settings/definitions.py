@@ -72,7 +72,7 @@ def setting(
 ) -> Any:
     """A setting: its default, a line of help, its unit (empty for names and switches), and its limits. ``also``: an
     environment variable of others that is read when ours is not set."""
-    extra = {"unit": unit, "group": group, "also": also}
+    extra: dict[str, Any] = {"unit": unit, "group": group, "also": also}
     return Field(default, description=help_text, json_schema_extra=extra, **limits)
 
 
