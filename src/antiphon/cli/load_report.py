@@ -50,7 +50,7 @@ def _spreads(report: Report) -> Table:
         ("interruption → silence, ms", report.interruption_ms),
         ("gap inside a reply, ms", report.gap_ms),
         ("connection lost → had again, s", report.reconnect_s),
-        ("each caller's longest time not let in, s", report.without_service_s),
+        ("longest time not let in, s", report.without_service_s),
     )
     for name, spread in rows:
         figures = (spread.p50, spread.p95, spread.p99, spread.max)
