@@ -4,7 +4,8 @@ add, scaling and a rolling update under load.
     python -m benchmarks.containers [--quick] [--only start,density,proxy,update] [--json]
 
 Needs Docker and the image antiphon:slim (scripts/test-deploy builds it). Talks to containers on this machine only.
-``--quick`` holds each load for a minute instead of three.
+``--quick`` holds each load for half a minute. The exit status is 1 when a figure is not reached; with ``--lenient`` only
+when something was lost or killed: times say as much about the machine as about what runs on it.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _ready(made: Stack) -> str:
 
 def density(folder: Path, quick: bool) -> list[Row]:
     """Fifty conversations in one container of 512 MB and one processor, through nginx, against one alone."""
-    minutes = 1.0 if quick else 3.0
+    minutes = 0.6 if quick else 3.0
     with stack(
         folder, ANTIPHON_OPERATOR_TOKEN=OPERATOR, ANTIPHON_MAX_SESSIONS="60", ANTIPHON_MAX_LOOP_LAG_MS="0"
     ) as made:
@@ -156,7 +157,7 @@ def _throttled(name: str) -> float:
 
 def proxy(folder: Path, quick: bool) -> list[Row]:
     """The same container with and without nginx and TLS in front, in turns, medians of the same turns' first sound."""
-    rounds = 2 if quick else 4
+    rounds = 1 if quick else 4
     port = free_port()
     settings = tuple(
         f"--env={name}={value}" for name, value in {**SCRIPTED, "ANTIPHON_ADDRESS_SESSIONS": "0"}.items()
@@ -191,7 +192,7 @@ def update(folder: Path, quick: bool) -> list[Row]:
         talking = subprocess.Popen(
             [
                 sys.executable, "-m", "antiphon", "load", "--url", made.url, "--insecure", "--origin", made.url,
-                "--callers", str(CALLERS), "--minutes", "2", "--mix", "talk=70,pause=15,interrupt=15", "--json",
+                "--callers", str(CALLERS), "--minutes", "1.1" if quick else "2", "--mix", "talk=70,pause=15,interrupt=15", "--json",
             ],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -227,6 +228,7 @@ def main() -> int:
         "--only", default="start,density,proxy,update", help="of start,local,density,proxy,update"
     )
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--lenient", action="store_true")
     options = parser.parse_args()
     rows: list[Row] = []
     for part in options.only.split(","):
@@ -240,7 +242,8 @@ def main() -> int:
         print("| what | measured | wanted |\n|---|---|---|")
         for what, measured, wanted, holds in rows:
             print(f"| {what} | {measured}{'' if holds else ' **(not reached)**'} | {wanted} |")
-    return 0 if all(row[3] for row in rows) else 1
+    counted = [row for row in rows if not options.lenient or row[2] in ("0", "no")]
+    return 0 if all(row[3] for row in counted) else 1
 
 
 if __name__ == "__main__":

@@ -93,6 +93,9 @@ class PriceBook:
         self.own = tuple(own)
         self.shipped = tuple(shipped)
         self._tariffs: dict[tuple[str, str, str, date], Tariff] = {}
+        self._asked: dict[tuple[str, str, str, str], Tariff | None] = {}
+        """Provider as it is named, model that answered, transport and kind → its rows of ``_day``; None: no price."""
+        self._day = date.min
         self._last: tuple[ProviderCall | None, date, Priced | None] = (None, date.min, None)
         """The last call's price: the ledger, metrics and the caller's message each ask for it."""
 
@@ -117,16 +120,23 @@ class PriceBook:
     def _price(self, call: ProviderCall, day: date) -> Priced | None:
         if call.cached or (call.outcome in TURNED_AWAY and call.first_ms is None):
             return Priced(micros=0)
-        # By the name of the model that answered, then by the one that was asked.
+        if day != self._day or len(self._asked) >= TARIFFS_KEPT:
+            self._asked.clear()
+            self._day = day
+        key = call.provider, call.model, call.transport, call.kind
+        if key not in self._asked:
+            self._asked[key] = self._tariff_of(call, day)
+        tariff = self._asked[key]
+        return None if tariff is None else _priced(tariff, call)
+
+    def _tariff_of(self, call: ProviderCall, day: date) -> Tariff | None:
+        """By the name of the model that answered, then by the one that was asked."""
         provider, _, asked = call.provider.partition(":")
-        if call.model or not asked:
-            tariff = self._tariff(provider, call.model, call.transport, day)
-            if call.kind in tariff.kinds:
-                return _priced(tariff, call)
-        if asked and asked != call.model:
-            tariff = self._tariff(provider, asked, call.transport, day)
-            if call.kind in tariff.kinds:
-                return _priced(tariff, call)
+        for model in dict.fromkeys((call.model, asked)):
+            if model or not asked:
+                tariff = self._tariff(provider, model, call.transport, day)
+                if call.kind in tariff.kinds:
+                    return tariff
         return None
 
     def tariff(self, name: str, transport: str, day: date) -> Tariff:
