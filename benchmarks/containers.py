@@ -4,8 +4,8 @@ add, scaling and a rolling update under load.
     python -m benchmarks.containers [--quick] [--only start,density,proxy,update] [--json]
 
 Needs Docker and the image antiphon:slim (scripts/test-deploy builds it). Talks to containers on this machine only.
-``--quick`` holds each load for half a minute. The exit status is 1 when a figure is not reached; with ``--lenient`` only
-when something was lost or killed: times say as much about the machine as about what runs on it.
+``--quick`` holds each load for half a minute. The exit status is 1 when a figure is not reached; with ``--lenient``
+only when something was lost or killed: times say as much about the machine as about what runs on it.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ def update(folder: Path, quick: bool) -> list[Row]:
         talking = subprocess.Popen(
             [
                 sys.executable, "-m", "antiphon", "load", "--url", made.url, "--insecure", "--origin", made.url,
-                "--callers", str(CALLERS), "--minutes", "1.1" if quick else "2", "--mix", "talk=70,pause=15,interrupt=15", "--json",
+                "--callers", str(CALLERS), "--minutes", "1.1" if quick else "2",
+                "--mix", "talk=70,pause=15,interrupt=15", "--json",
             ],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
