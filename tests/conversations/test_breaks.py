@@ -60,6 +60,16 @@ async def test_a_break(moment: str, seconds: float) -> None:
     assert [reply.text for reply in done(talking)] == [ANSWER]
 
 
+async def test_a_break_on_the_way_to_the_first_sound_is_no_latency() -> None:
+    for moment, seconds in (("as the question ends", 3.0), ("while it thinks", 3.0)):
+        at = MOMENTS[moment]
+        talking = await holds_through((at, at + seconds))
+        assert done(talking)[0].latency_ms == {}, moment
+    at = MOMENTS["in the middle of the answer"]
+    talking = await holds_through((at, at + 3.0))
+    assert 300 < done(talking)[0].latency_ms["first_sound"] < 1500
+
+
 async def test_two_breaks_in_a_row() -> None:
     talking = await holds_through((4.5, 5.0), (5.1, 7.0))
     assert said(talking) == WORDS

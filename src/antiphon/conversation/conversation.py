@@ -7,6 +7,7 @@ conversation takes no time.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from antiphon.conversation import events
@@ -120,6 +121,8 @@ class Conversation:
         self._present = asyncio.Event()
         """Whether somebody is there to talk and to listen."""
         self._present.set()
+        self._left_at = -math.inf
+        """When nobody was there last, loop time."""
         self._wait_at: float | None = None
         """What the timer waits for, on the audio clock."""
 
@@ -166,6 +169,7 @@ class Conversation:
             return
         now = asyncio.get_running_loop().time()
         self._present.clear()
+        self._left_at = now
         self._clock.stop(now)
         if self._timer is not None:
             self._timer.cancel()
@@ -515,6 +519,7 @@ class Conversation:
         marks = Marks(
             speech_end=now if command.speech_end is None else self._clock.wall_of(command.speech_end)
         )
+        marks.broken = marks.speech_end < self._left_at
         if command.speech_end is not None and self._heard is not None:
             marks.asr_start, marks.asr_end = self._heard.started, self._heard.ended
         order = Order(

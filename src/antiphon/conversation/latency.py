@@ -23,15 +23,18 @@ class Marks:
     released: float | None = None
     first_sound: float | None = None
     """When the first sound was handed to the server."""
+    broken: bool = False
+    """The listener was away on the way to the first sound: how long that took says nothing about us."""
 
     def latency_ms(self) -> dict[str, float]:
-        """Stage → ms, such that the stages add up to ``first_sound``; empty before the first sound.
+        """Stage → ms, such that the stages add up to ``first_sound``; empty before the first sound, and
+        where the connection was lost on the way to it.
 
         ``capture``: until recognition of the words that were answered began. ``asr``: recognition. ``decide``: until
         the language model was asked. ``llm``: its first token. ``clause``: its first speakable clause. ``tts``: the
         first sound of it. ``hold``: what it then waited for the turn to be confirmed. ``engine``: ours, between them.
         """
-        if self.first_sound is None:
+        if self.first_sound is None or self.broken:
             return {}
         way = [
             ("capture", self.asr_start),
@@ -57,6 +60,8 @@ class Marks:
 
     def stages(self) -> tuple[Stage, ...]:
         """Each stage as it really ran, overlaps and work before the end of speech included."""
+        if self.broken:
+            return ()
         spans = [
             ("asr", self.asr_start, self.asr_end),
             ("llm", self.llm_start, self.first_token),

@@ -175,6 +175,8 @@ class Reply:
     def leave(self) -> None:
         """Nobody listens any more: wait where the listener was."""
         self._away = True
+        marks = self.order.marks
+        marks.broken = marks.broken or marks.first_sound is None
         self._halt()
 
     def come_back(self, heard_ms: float | None) -> None:
