@@ -27,6 +27,10 @@ off by the WebSocket library, with the same close code."""
 PING_S = 20.0
 """How often a silent client is asked whether it is still there, and how long it may take to answer."""
 
+KEEP_ALIVE_S = 75
+"""How long an HTTP connection may wait for its next request: longer than proxies keep theirs (nginx and most load
+balancers 60 s), or one would send a request into a connection that is just being closed."""
+
 BACKLOG = 2048
 """Connections waiting to be accepted: all clients of a full server coming back at once."""
 
@@ -89,6 +93,7 @@ def web_server_config(app: ASGIApp, *, max_message_bytes: int) -> uvicorn.Config
         http=PatientHttp,
         ws=GuardedWebSocket,
         ws_max_size=max_message_bytes * SOCKET_SLACK,
+        timeout_keep_alive=KEEP_ALIVE_S,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
         ws_per_message_deflate=False,

@@ -1,0 +1,50 @@
+"""Prometheus beside the assistant: it finds every replica, is let in by its token, and has the rules."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from tests.deploy.docker import free_port, run, stack
+
+PROMETHEUS = os.environ.get("ANTIPHON_TEST_PROMETHEUS", "prom/prometheus:latest")
+TOKEN = "only a test of operators"
+
+
+def test_prometheus_scrapes_the_assistant_and_has_the_rules(tmp_path: Path) -> None:
+    port = free_port()
+    with stack(
+        tmp_path, "compose.monitoring.yaml", up=False, ANTIPHON_OPERATOR_TOKEN=f"'{TOKEN}'", GRAFANA_PASSWORD="x",
+        PROMETHEUS_PORT=str(port), PROMETHEUS_IMAGE=PROMETHEUS,
+    ) as made:  # fmt: skip
+        secret = made.folder / "secrets" / "operator_token"
+        secret.write_text(TOKEN)
+        secret.chmod(0o444)
+        made.compose("up", "--detach", "--wait", "assistant", "prometheus")
+        # Two scrapes, 15 s apart at most; Prometheus itself is asked to tell, not the clock.
+        asked = run(
+            "curl", "-s", "--retry", "40", "--retry-delay", "1", "--retry-all-errors", "--fail",
+            f"http://127.0.0.1:{port}/-/ready",
+        )  # fmt: skip
+        assert "Ready" in asked.stdout
+        assert answered(port, "up{job='antiphon'}") == "1"
+        assert answered(port, "antiphon_sessions_max") == "50"
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            rules = client.get("/api/v1/rules").json()["data"]["groups"]
+        names = {rule["name"] for group in rules for rule in group["rules"]}
+        assert {"AntiphonBudgetSpent", "AntiphonBudgetNear"} <= names
+        assert all(rule["health"] in ("ok", "unknown") for group in rules for rule in group["rules"])
+
+
+def answered(port: int, query: str) -> str:
+    """What the query gives once the first scrape is in: asked again for half a minute."""
+    client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+    with client:
+        for _ in range(300):
+            data: dict[str, Any] = client.get("/api/v1/query", params={"query": query}).json()["data"]
+            if data["result"]:
+                return str(data["result"][0]["value"][1])
+            run("sleep", "0.1")
+    raise AssertionError(f"{query} gave nothing")
