@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with container(*CONFINED, *SETTINGS, f"--volume={tmp_path}:/data") as name:
         line = log_has(name, "/data")
-        assert "Permission denied" in line or "cannot be written" in line
+        assert "permission denied" in line.lower()
         assert "Traceback" not in logs(name)
         said = inside(name, "antiphon", "doctor", check=False)
         assert "/data" in said
