@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from benchmarks.ledger_world import PRICES as PRICES
+
 from antiphon.conversation.events import ProviderCall
 from antiphon.conversation.listening import SessionFacts
 from antiphon.providers.base import Usage
@@ -17,39 +19,6 @@ from antiphon.usage.books import Books
 from antiphon.usage.budgets import Limits, Past
 from antiphon.usage.calendar import Calendar, time_zone
 from antiphon.usage.prices import PriceBook, parse_prices
-
-PRICES = """
-[[price]]
-provider = "scripted"
-model = "recognizer"
-unit = "minute"
-price = 0.006
-
-[[price]]
-provider = "scripted"
-model = "language-model"
-unit = "million_input_tokens"
-price = 2.5
-
-[[price]]
-provider = "scripted"
-model = "language-model"
-unit = "million_cached_tokens"
-price = 1.25
-
-[[price]]
-provider = "scripted"
-model = "language-model"
-unit = "million_output_tokens"
-price = 10
-
-[[price]]
-provider = "scripted"
-model = "voice"
-unit = "million_characters"
-price = 15
-"""
-"""The scripted providers at the course's prices."""
 
 NOON = 1_795_435_200.0
 """2026-11-23 12:00 UTC."""
