@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 from tests.deploy.docker import free_port, log_has, stack
 
-PROMETHEUS = os.environ.get("ANTIPHON_TEST_PROMETHEUS", "prom/prometheus:latest")
+PROMETHEUS = os.environ.get("TEST_PROMETHEUS_IMAGE", "prom/prometheus:latest")
 TOKEN = "only a test of operators"
 
 
