@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-SLIM = os.environ.get("ANTIPHON_TEST_IMAGE", "antiphon:slim")
-LOCAL = os.environ.get("ANTIPHON_TEST_LOCAL_IMAGE", "antiphon:local")
+SLIM = os.environ.get("TEST_IMAGE", "antiphon:slim")
+LOCAL = os.environ.get("TEST_LOCAL_IMAGE", "antiphon:local")
 SCRIPTED = {"ANTIPHON_ASR": "scripted", "ANTIPHON_LLM": "scripted", "ANTIPHON_TTS": "scripted"}
 
 
