@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
@@ -29,6 +30,25 @@ SESSION_EDGES_S = (10.0, 30.0, 60.0, 180.0, 600.0, 1_800.0, 3_600.0)
 
 TraceOf = Callable[[str], str]
 """Session → the hex id of its trace; empty while traces are off."""
+
+
+M = TypeVar("M")
+
+
+class _Series(Generic[M]):
+    """The series of one metric by the values of its labels, each looked up once: the library's own look-up takes longer
+    than the counting. As many as there are series, which ``Names`` bounds."""
+
+    def __init__(self, look_up: Callable[..., M]) -> None:
+        """``look_up``: the metric's ``labels``."""
+        self._look_up = look_up
+        self._known: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *values: str) -> M:
+        found = self._known.get(values)
+        if found is None:
+            found = self._known[values] = self._look_up(*values)
+        return found
 
 
 @dataclass(slots=True)
@@ -122,21 +142,29 @@ class Metrics:
     def _define(self) -> None:
         registry = self.registry
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"antiphon_{name}", text, labels, registry=registry)
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"antiphon_{name}", text, registry=registry)
 
-        def histogram(name: str, text: str, edges: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(f"antiphon_{name}", text, labels, buckets=edges, registry=registry)
+        def counters(name: str, text: str, *labels: str) -> _Series[Counter]:
+            return _Series(Counter(f"antiphon_{name}", text, labels, registry=registry).labels)
+
+        def histogram(name: str, text: str, edges: tuple[float, ...]) -> Histogram:
+            return Histogram(f"antiphon_{name}", text, buckets=edges, registry=registry)
+
+        def histograms(name: str, text: str, edges: tuple[float, ...], *labels: str) -> _Series[Histogram]:
+            return _Series(
+                Histogram(f"antiphon_{name}", text, labels, buckets=edges, registry=registry).labels
+            )
 
         Info("antiphon_build", "What runs here.", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
         )
-        self._opened = counter("sessions_opened", "Conversations that began.", "resumed")
-        self._closed = counter("sessions_closed", "Conversations that ended.", "reason")
-        self._refused = counter("sessions_refused", "Callers that were not let in.", "reason")
+        self._opened = counters("sessions_opened", "Conversations that began.", "resumed")
+        self._closed = counters("sessions_closed", "Conversations that ended.", "reason")
+        self._refused = counters("sessions_refused", "Callers that were not let in.", "reason")
         self._session_s = histogram("session_seconds", "Length of a conversation.", SESSION_EDGES_S)
-        self._turns = counter("turns", "Turns that were answered or failed.", "outcome")
-        self._stage_s = histogram("turn_stage_seconds", "Time of a turn's stage.", STAGE_EDGES_S, "stage")
+        self._turns = counters("turns", "Turns that were answered or failed.", "outcome")
+        self._stage_s = histograms("turn_stage_seconds", "Time of a turn's stage.", STAGE_EDGES_S, "stage")
         self._first_s = histogram(
             "first_sound_seconds", "From the last word to the first sound sent.", FIRST_SOUND_EDGES_S
         )
@@ -146,12 +174,12 @@ class Metrics:
         self._echoes = counter("echoes", "Its own voice, heard through the microphone and ignored.")
         self._false_starts = counter("false_starts", "It answered too soon; the user went on.")
         self._dropped = counter("turns_dropped", "Turns without words for it, not answered.")
-        self._speculations = counter("speculations", "Answers prepared before the turn was over.", "result")
-        self._errors = counter("errors", "Errors told to callers.", "code")
-        self._define_calls(counter, histogram)
+        self._speculations = counters("speculations", "Answers prepared before the turn was over.", "result")
+        self._errors = counters("errors", "Errors told to callers.", "code")
+        self._define_calls(counter, counters, histograms)
         self._by_sign = {
-            Sign.KEPT: self._speculations.labels(result="kept"),
-            Sign.DISCARDED: self._speculations.labels(result="discarded"),
+            Sign.KEPT: self._speculations("kept"),
+            Sign.DISCARDED: self._speculations("discarded"),
             Sign.BACKCHANNEL: self._backchannels,
             Sign.NOISE: self._noises,
             Sign.ECHO: self._echoes,
@@ -159,20 +187,25 @@ class Metrics:
             Sign.DROPPED: self._dropped,
         }
 
-    def _define_calls(self, counter: Callable[..., Counter], histogram: Callable[..., Histogram]) -> None:
+    def _define_calls(
+        self,
+        counter: Callable[..., Counter],
+        counters: Callable[..., _Series[Counter]],
+        histograms: Callable[..., _Series[Histogram]],
+    ) -> None:
         who = ("kind", "provider", "model")
-        self._calls = counter("provider_calls", "Requests to providers.", *who, "outcome")
-        self._call_errors = counter("provider_errors", "Requests that failed, by cause.", *who, "cause")
-        self._first_result_s = histogram(
+        self._calls = counters("provider_calls", "Requests to providers.", *who, "outcome")
+        self._call_errors = counters("provider_errors", "Requests that failed, by cause.", *who, "cause")
+        self._first_result_s = histograms(
             "provider_first_result_seconds", "From a request to its first result.", CALL_EDGES_S, *who
         )
-        self._call_s = histogram("provider_call_seconds", "Length of a request.", CALL_EDGES_S, *who)
-        self._audio_s = counter("provider_audio_seconds", "Sound sent to recognisers.", *who)
-        self._tokens = counter("provider_tokens", "Tokens; `cached` are part of `input`.", *who, "direction")
-        self._characters = counter("provider_characters", "Characters sent to voices.", *who)
-        self._cost = counter("cost_usd", "What was spent, by the price book.", *who)
-        self._wasted = counter("cost_discarded_usd", "The part spent on answers thrown away.", *who)
-        self._unpriced = counter("unpriced_calls", "Requests whose price is not known.", *who)
+        self._call_s = histograms("provider_call_seconds", "Length of a request.", CALL_EDGES_S, *who)
+        self._audio_s = counters("provider_audio_seconds", "Sound sent to recognisers.", *who)
+        self._tokens = counters("provider_tokens", "Tokens; `cached` are part of `input`.", *who, "direction")
+        self._characters = counters("provider_characters", "Characters sent to voices.", *who)
+        self._cost = counters("cost_usd", "What was spent, by the price book.", *who)
+        self._wasted = counters("cost_discarded_usd", "The part spent on answers thrown away.", *who)
+        self._unpriced = counters("unpriced_calls", "Requests whose price is not known.", *who)
         self._from_cache = counter("speech_cache_hits", "Sentences spoken from our own cache.")
 
     # ---- listening
@@ -180,7 +213,7 @@ class Metrics:
     def opened(self, session: SessionFacts) -> None:
         """A conversation begins."""
         self._live[session.session_id] = _Session(began=self._now())
-        self._opened.labels(resumed="yes" if session.resumed else "no").inc()
+        self._opened("yes" if session.resumed else "no").inc()
 
     def told(self, session_id: str, event: events.Event) -> None:
         """Count it. Sound and pieces of text, nine in ten of all events, are let by at once."""
@@ -200,7 +233,7 @@ class Metrics:
             case events.TranscriptChanged(final=True):
                 self._message(session_id, bool(event.text))
             case events.Failed():
-                self._errors.labels(code=self._codes(event.code)).inc()
+                self._errors(self._codes(event.code)).inc()
             case _:
                 pass
 
@@ -209,11 +242,11 @@ class Metrics:
         session = self._live.pop(session_id, None)
         if session is not None:
             self._session_s.observe(self._now() - session.began)
-            self._closed.labels(reason=self._reasons(reason)).inc()
+            self._closed(self._reasons(reason)).inc()
 
     def refused(self, reason: str) -> None:
         """A caller was not let in."""
-        self._refused.labels(reason=self._reasons(reason)).inc()
+        self._refused(self._reasons(reason)).inc()
 
     def _message(self, session_id: str, counts: bool) -> None:
         session = self._live.get(session_id)
@@ -224,17 +257,17 @@ class Metrics:
         self._message(session_id, bool(event.text))
         if not withdrawn(event):
             outcome = "failed" if event.error else "interrupted" if event.interrupted else "answered"
-            self._turns.labels(outcome=outcome).inc()
+            self._turns(outcome).inc()
         trace = self._trace_of(session_id)
         exemplar = {"trace_id": trace} if trace else None
         for stage, ms in event.latency_ms.items():
             if stage == "first_sound":
                 self._first_s.observe(ms / 1000, exemplar)
             else:
-                self._stage_s.labels(stage=self._stages(stage)).observe(ms / 1000, exemplar)
+                self._stage_s(self._stages(stage)).observe(ms / 1000, exemplar)
         for call in event.calls:
             if call.discarded and (micro := self._price(call)):
-                self._wasted.labels(*self._who(call)).inc(micro / MICRO)
+                self._wasted(*self._who(call)).inc(micro / MICRO)
 
     def _who(self, call: events.ProviderCall) -> tuple[str, str, str]:
         provider, _, model = self._models(call.provider).partition(":")
@@ -248,30 +281,30 @@ class Metrics:
         micro = self._price(call)
         self.usage.add(call, micro)
         outcome = "failed" if failed(call) else "cancelled" if call.cancelled else "ok"
-        self._calls.labels(*who, outcome).inc()
+        self._calls(*who, outcome).inc()
         if outcome == "failed":
-            self._call_errors.labels(*who, self._codes(call.outcome)).inc()
+            self._call_errors(*who, self._codes(call.outcome)).inc()
         if call.first_ms is not None:
-            self._first_result_s.labels(*who).observe(call.first_ms / 1000)
+            self._first_result_s(*who).observe(call.first_ms / 1000)
         if call.total_ms:
-            self._call_s.labels(*who).observe(call.total_ms / 1000)
+            self._call_s(*who).observe(call.total_ms / 1000)
         self._consumed(call, who)
         # A price of nothing is a price: the series is there, at 0.
-        self._cost.labels(*who).inc((micro or 0) / MICRO)
+        self._cost(*who).inc((micro or 0) / MICRO)
         if micro is None:
-            self._unpriced.labels(*who).inc()
+            self._unpriced(*who).inc()
 
     def _consumed(self, call: events.ProviderCall, who: tuple[str, str, str]) -> None:
         usage = call.usage
         match call.kind:
             case "asr":
-                self._audio_s.labels(*who).inc(usage.audio_s)
+                self._audio_s(*who).inc(usage.audio_s)
             case "llm":
-                self._tokens.labels(*who, "input").inc(usage.input_tokens)
-                self._tokens.labels(*who, "cached").inc(usage.cached_tokens)
-                self._tokens.labels(*who, "output").inc(usage.output_tokens)
+                self._tokens(*who, "input").inc(usage.input_tokens)
+                self._tokens(*who, "cached").inc(usage.cached_tokens)
+                self._tokens(*who, "output").inc(usage.output_tokens)
             case "tts":
-                self._characters.labels(*who).inc(usage.characters)
+                self._characters(*who).inc(usage.characters)
 
     # ---- telling
 
