@@ -17,15 +17,18 @@ from antiphon.usage.journal import ENOUGH_BYTES, REST_S, SLOW_S, Journal
 from antiphon.usage.sqlite_books import GATHER, SqliteBooks
 
 KILLED = """
+import asyncio
 import sys
 from pathlib import Path
 from tests.usage.test_ledger import entry
 from antiphon.usage.sqlite_books import SqliteBooks
-books = SqliteBooks(Path(sys.argv[1]))
-for number in range(1, 101):
-    books.note(entry(number))
-print("noted", flush=True)
-sys.stdin.read()
+async def note():
+    books = SqliteBooks(Path(sys.argv[1]))
+    for number in range(1, 101):
+        books.note(entry(number))
+    print("noted", flush=True)
+    sys.stdin.read()
+asyncio.run(note())
 """
 
 
@@ -127,11 +130,38 @@ def test_a_journal_does_not_grow_for_ever(tmp_path: Path) -> None:
     for number in range(2_000):
         journal.note(entry(number))
         if number % 50 == 49:
-            journal.has([entry(one) for one in range(number - 49, number + 1)])
+            written = [entry(one) for one in range(number - 49, number + 1)]
+            journal.has(written, synced=journal.full)
     (file,) = journals(tmp_path)
     assert file.stat().st_size < ENOUGH_BYTES + 50 * 400
     journal.close()
     assert journals(tmp_path) == []
+
+
+def test_no_line_goes_before_the_disk_has_the_ledger(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    noted = [entry(number) for number in range(ENOUGH_BYTES // 100)]
+    for one in noted:
+        journal.note(one)
+    assert journal.full
+    (file,) = journals(tmp_path)
+    journal.has(noted, synced=False)
+    assert file.exists()
+    journal.has([], synced=True)
+    assert not file.exists()
+    journal.close()
+
+
+def test_lines_are_synced_where_they_were_written_though_the_journal_was_renewed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.note(entry(1))
+    sync = journal.unsynced()
+    journal.close()
+    with (tmp_path / "another").open("w"):  # takes the number that the journal's file had
+        sync()
+    with pytest.raises(OSError):
+        sync()  # once: what it had open is closed
+    assert journal.unsynced()() is None
 
 
 def test_a_disk_that_is_slow_is_left_alone_and_entries_are_written_sooner(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """What a ledger in a file does not have yet: a line a call, appended when the call ends, so that a kill -9 takes none.
 
 A commit of SQLite costs as much processor time as fifty of these lines, so entries are gathered for seconds and
-committed together; until then they are here. A line is handed to the system, not to the disk: that is what outlives the
-process, and takes microseconds. Each process has a file of its own, locked while it lives; whoever opens the ledger
-next takes over the files of those that are dead. An entry that is written twice counts once (its id), so a line that
-the ledger has already does no harm.
+committed together; until then they are here. A line is handed to the system: that is what outlives the process, and
+takes microseconds. Once a second a thread has the disk take what was handed over (``unsynced``). Each process has a
+file of its own, locked while it lives; whoever opens the ledger next takes over the files of those that are dead. An
+entry that is written twice counts once (its id), so a line that the ledger has already does no harm.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,13 @@ class Journal:
         self._lacking: dict[str, bytes] = {}
         """Id of an entry that the ledger does not have → its line."""
         self._resting_until = 0.0
+        self._dirty = False
+        """Whether there are lines that the disk may not have."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it may be emptied next: the disk has to have the ledger then."""
+        return self._size > ENOUGH_BYTES
 
     @property
     def works(self) -> bool:
@@ -82,6 +90,7 @@ class Journal:
         except OSError:
             written = 0
         self._size += written
+        self._dirty = True
         if written < len(line):
             self._resting_until = began + REST_S
             return
@@ -92,14 +101,23 @@ class Journal:
             self._resting_until = began + REST_S
             log.warning("the disk of the ledger is slow", setting="ANTIPHON_DATA", ms=round(SLOW_S * 1000))
 
-    def has(self, entries: Sequence[Entry]) -> None:
-        """The ledger has these now."""
+    def has(self, entries: Sequence[Entry], *, synced: bool) -> None:
+        """The ledger has these now, and so has the disk if it is ``synced``: no line goes before."""
         for entry in entries:
             self._lacking.pop(entry.id, None)
-        if self._size > (TOO_LARGE_BYTES if self._lacking else ENOUGH_BYTES):
+        if synced and self._size > (TOO_LARGE_BYTES if self._lacking else ENOUGH_BYTES):
             # A file that cannot be made anew stays as it is: too long, and right.
             with suppress(OSError):
                 self._renew()
+
+    def unsynced(self) -> Callable[[], None]:
+        """What has the disk take all lines so far: to be called in a thread, once. It may raise OSError."""
+        if not self._dirty or self._file < 0:
+            return lambda: None
+        self._dirty = False
+        # A descriptor of its own: this one may be closed meanwhile, and its number be another file's.
+        file = os.dup(self._file)
+        return partial(_sync, file, self._folder)
 
     def close(self) -> None:
         """Done: the file goes, unless there is something in it that the ledger lacks."""
@@ -125,6 +143,7 @@ class Journal:
             new.unlink(missing_ok=True)
             raise
         self._path, self._file, self._size = path, file, written
+        self._dirty = True
 
     def _renew(self) -> None:
         """Begin again, with what the ledger lacks."""
@@ -133,6 +152,19 @@ class Journal:
         os.close(file)
         if path is not None:
             path.unlink(missing_ok=True)
+
+
+def _sync(file: int, folder: Path) -> None:
+    """The file's lines, and its name."""
+    try:
+        os.fsync(file)
+        directory = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    finally:
+        os.close(file)
 
 
 def take_over(folder: Path, write: Callable[[Sequence[Entry]], None]) -> int:

@@ -34,8 +34,8 @@ BUSY_S = 5.0
 """How long another process's commit is waited for; one takes milliseconds, a backup of a large file a second."""
 
 SYNC_S = 1.0
-"""How long after a commit the disk has it. A sync for each would cost four times the processor time of the commit; the
-store that replicas share does the same (``appendfsync everysec``)."""
+"""How long after a call has ended the disk has it, in the journal or in the ledger. A sync for each would cost more
+than all the rest; the store that replicas share does the same (``appendfsync everysec``)."""
 
 GATHER = Gather(2.0, 250)
 """A commit costs some 0.3 ms and 20 µs an entry, so fewer and larger ones are cheaper; a batch of 250 takes the
@@ -101,12 +101,20 @@ class SqliteBooks:
 
     def note(self, entry: Entry) -> None:
         self._journal.note(entry)
+        self._sync_later()
 
     async def append(self, batch: Batch) -> Written:
-        written = await self._run(lambda connection: _append(connection, batch))
-        self._journal.has(batch.entries)
-        if self._syncing is None:
-            self._syncing = asyncio.get_running_loop().call_later(SYNC_S, self._sync_soon)
+        full = self._journal.full  # its lines go when this is written: the disk has to have it first
+
+        def work(connection: sqlite3.Connection) -> Written:
+            written = _append(connection, batch)
+            if full:
+                self._sync_ledger()
+            return written
+
+        written = await self._run(work)
+        self._journal.has(batch.entries, synced=full)
+        self._sync_later()
         return written
 
     async def reserve(self, ask: Ask) -> str:
@@ -208,12 +216,23 @@ class SqliteBooks:
             raise
         return connection
 
+    def _sync_later(self) -> None:
+        if self._syncing is None:
+            self._syncing = asyncio.get_running_loop().call_later(SYNC_S, self._sync_soon)
+
     def _sync_soon(self) -> None:
         self._syncing = None
-        self._thread.submit(self._sync)
+        self._thread.submit(self._sync, self._journal.unsynced())
 
-    def _sync(self) -> None:
-        """All that was committed so far, to the disk."""
+    def _sync(self, journal: Callable[[], None]) -> None:
+        """All that was noted and committed so far, to the disk."""
+        try:
+            journal()
+        except OSError as error:
+            log.error("the ledger's journal was not synced", problem=error.strerror)
+        self._sync_ledger()
+
+    def _sync_ledger(self) -> None:
         try:
             file = os.open(self.path.with_name(FILE + "-wal"), os.O_RDONLY)
         except OSError:
