@@ -5,7 +5,8 @@ add, scaling and a rolling update under load.
 
 Needs Docker and the image antiphon:slim (scripts/test-deploy builds it). Talks to containers on this machine only.
 ``--quick`` holds each load for half a minute. The exit status is 1 when a figure is not reached; with ``--lenient``
-only when something was lost or killed: times say as much about the machine as about what runs on it.
+only when something was lost or killed: times say as much about the machine as about what runs on it. And a machine that
+cannot even keep its own callers' time cannot say whose fault a lost turn is: that is printed, and not counted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,20 @@ LOCAL_MOST_S = 150.0
 LAG_METRIC = "antiphon_event_loop_delay_seconds"
 OPERATOR = "only a figure, not a secret"
 
-Row = tuple[str, str, str, bool]
-"""What, measured, wanted, whether it holds."""
+OWN_LATE_MS = 15.0
+"""Of the callers' own timer, p99: with two cores that nothing else uses it is late by 2 to 5 ms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A figure."""
+
+    what: str
+    measured: str
+    wanted: str
+    holds: bool = True
+    counts: bool = False
+    """Whether ``--lenient`` counts it."""
 
 
 def starting(folder: Path, quick: bool) -> list[Row]:
@@ -39,21 +53,22 @@ def starting(folder: Path, quick: bool) -> list[Row]:
         made.compose("up", "--detach", "--wait")
         made.verify()
         took = time.monotonic() - begun
-    return [("`docker compose up -d --wait` and a spoken turn", f"{took:.1f} s", "≤ 30 s", took <= 30)]
+    return [
+        Row(
+            what="`docker compose up -d --wait` and a spoken turn",
+            measured=f"{took:.1f} s",
+            wanted="≤ 30 s",
+            holds=took <= 30,
+        )
+    ]
 
 
 def starting_local(folder: Path, quick: bool) -> list[Row]:
     """The same with the embedded models, which are in the machine's cache."""
     models = Path.home() / ".cache/antiphon/models"
     if not models.exists() or not _image("antiphon:local"):
-        return [
-            (
-                "… with embedded models",
-                "not run: no image antiphon:local, or no models cached",
-                "≤ 90 s",
-                False,
-            )
-        ]
+        why = "not run: no image antiphon:local, or no models cached"
+        return [Row(what="… with embedded models", measured=why, wanted="≤ 90 s", holds=False, counts=True)]
     embedded = {
         "ANTIPHON_ASR": "local",
         "ANTIPHON_LLM": "local",
@@ -73,7 +88,14 @@ def starting_local(folder: Path, quick: bool) -> list[Row]:
             time.sleep(0.5)
         made.verify()
         took = time.monotonic() - begun
-    return [("… with embedded models (`fast`, cached)", f"{took:.1f} s", "≤ 90 s", took <= 90)]
+    return [
+        Row(
+            what="… with embedded models (`fast`, cached)",
+            measured=f"{took:.1f} s",
+            wanted="≤ 90 s",
+            holds=took <= 90,
+        )
+    ]
 
 
 def _image(name: str) -> bool:
@@ -98,22 +120,65 @@ def density(folder: Path, quick: bool) -> list[Row]:
         peak = _peak_memory(name)
         throttled = _throttled(name)
     added = crowd["first_sound_ms"]["p95"] - alone["first_sound_ms"]["p95"]
-    gaps = crowd["gap_share"]
-    killed = account["State"]["OOMKilled"] or account["RestartCount"]
+    gaps, lost = crowd["gap_share"], crowd["lost"]
+    killed = account["State"]["OOMKilled"] or account["RestartCount"] > 0
+    within = 512 * 1024 * 1024
     return [
-        (
-            f"{CALLERS} conversations in 512 MB and one processor: killed",
-            "no" if not killed else "yes",
-            "no",
-            not killed,
+        Row(
+            what=f"{CALLERS} conversations in 512 MB and one processor: killed",
+            measured="yes" if killed else "no",
+            wanted="no",
+            holds=not killed,
+            counts=True,
         ),
-        ("… turns lost", str(crowd["lost"]), "0", crowd["lost"] == 0),
-        ("… sound that came too late, share of replies", f"{gaps:.2%}", "0 %", gaps == 0),
-        ("… first sound p95, against one conversation's", f"+{added:.0f} ms", "≤ 100 ms", added <= 100),
-        ("… event-loop lag p99, at most", f"{lag * 1000:.0f} ms", "≤ 20 ms", lag <= 0.020),
-        ("… memory at its highest", f"{peak / 1e6:.0f} MB", "≤ 512 MiB", peak <= 512 * 1024 * 1024),
-        ("… of its processor time, waited for more than its share", f"{throttled:.1%}", "—", True),
+        Row(what="… turns lost", measured=str(lost), wanted="0", holds=lost == 0, counts=_on_time(crowd)),
+        Row(
+            what="… sound that came too late, share of replies",
+            measured=f"{gaps:.2%}",
+            wanted="0 %",
+            holds=gaps == 0,
+        ),
+        Row(
+            what="… first sound p95, against one conversation's",
+            measured=f"{added:+.0f} ms",
+            wanted="≤ 100 ms",
+            holds=added <= 100,
+        ),
+        Row(
+            what="… event-loop lag p99, at most",
+            measured=f"{lag * 1000:.0f} ms",
+            wanted="≤ 20 ms",
+            holds=lag <= 0.020,
+        ),
+        Row(
+            what="… memory at its highest",
+            measured=f"{peak / 1e6:.0f} MB",
+            wanted="≤ 512 MiB",
+            holds=peak <= within,
+        ),
+        Row(
+            what="… of its processor time, waited for more than its share",
+            measured=f"{throttled:.1%}",
+            wanted="—",
+        ),
+        _own_row(crowd),
     ]
+
+
+def _on_time(report: dict[str, Any]) -> bool:
+    """Whether the callers themselves could keep time."""
+    late_ms: float = report["own_late_ms"]["p99"]
+    return late_ms <= OWN_LATE_MS
+
+
+def _own_row(report: dict[str, Any]) -> Row:
+    too_late = "" if _on_time(report) else ": this machine is too busy to tell what was lost and why"
+    return Row(
+        what="… the callers' own timer, late by, p99",
+        measured=f"{report['own_late_ms']['p99']:.0f} ms{too_late}",
+        wanted=f"≤ {OWN_LATE_MS:.0f} ms",
+        holds=_on_time(report),
+    )
 
 
 def _histogram_p99(name: str, metric: str) -> float:
@@ -173,7 +238,14 @@ def proxy(folder: Path, quick: bool) -> list[Row]:
             through.append(made.load(*options, minutes=0.5)["first_sound_ms"]["p50"])
             plain.append(_direct_load(port, *options)["first_sound_ms"]["p50"])
     added = sum(through) / rounds - sum(plain) / rounds
-    return [("nginx and TLS: added to first sound, p50", f"{added:+.1f} ms", "≤ 5 ms", added <= 5)]
+    return [
+        Row(
+            what="nginx and TLS: added to first sound, p50",
+            measured=f"{added:+.1f} ms",
+            wanted="≤ 5 ms",
+            holds=added <= 5,
+        )
+    ]
 
 
 def _direct_load(port: int, *options: str) -> dict[str, Any]:
@@ -201,13 +273,30 @@ def update(folder: Path, quick: bool) -> list[Row]:
         made.script("rolling-update")
         report = json.loads(talking.communicate(timeout=300)[0])
     moves, gap = report["resumed"], report["reconnect_s"]["p99"] or 0.0
+    gone, lost, doubled = report["conversations_lost"], report["lost"], report["doubled"]
     return [
-        (f"1 → 3 replicas and a rolling update under {CALLERS} conversations: conversations lost",
-         str(report["conversations_lost"]), "0", report["conversations_lost"] == 0),
-        ("… turns lost or doubled", f"{report['lost']} and {report['doubled']} of {report['turns']}", "0",
-         report["lost"] + report["doubled"] == 0),
-        ("… moves, and the gap of one, p99", f"{moves}, {gap:.2f} s", "≤ 2 s", moves > 0 and gap <= 2),
-    ]  # fmt: skip
+        Row(
+            what=f"1 → 3 replicas and a rolling update under {CALLERS} conversations: conversations lost",
+            measured=str(gone),
+            wanted="0",
+            holds=gone == 0,
+            counts=True,
+        ),
+        Row(
+            what="… turns lost or doubled",
+            measured=f"{lost} and {doubled} of {report['turns']}",
+            wanted="0",
+            holds=lost + doubled == 0,
+            counts=_on_time(report),
+        ),
+        Row(
+            what="… moves, and the gap of one, p99",
+            measured=f"{moves}, {gap:.2f} s",
+            wanted="≤ 2 s",
+            holds=moves > 0 and gap <= 2,
+        ),
+        _own_row(report),
+    ]
 
 
 PARTS: dict[str, Callable[[Path, bool], list[Row]]] = {
@@ -236,15 +325,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix=f"antiphon-{part}-") as folder:
             rows += PARTS[part](Path(folder), options.quick)
     if options.json:
-        print(
-            json.dumps([dict(zip(("what", "measured", "wanted", "holds"), row, strict=True)) for row in rows])
-        )
+        print(json.dumps([asdict(row) for row in rows]))
     else:
         print("| what | measured | wanted |\n|---|---|---|")
-        for what, measured, wanted, holds in rows:
-            print(f"| {what} | {measured}{'' if holds else ' **(not reached)**'} | {wanted} |")
-    counted = [row for row in rows if not options.lenient or row[2] in ("0", "no")]
-    return 0 if all(row[3] for row in counted) else 1
+        for row in rows:
+            print(
+                f"| {row.what} | {row.measured}{'' if row.holds else ' **(not reached)**'} | {row.wanted} |"
+            )
+    return 0 if all(row.holds for row in rows if row.counts or not options.lenient) else 1
 
 
 if __name__ == "__main__":
