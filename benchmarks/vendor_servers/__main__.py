@@ -18,6 +18,7 @@ from benchmarks.vendor_servers.world import VendorWorld
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vendor_servers", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="an address of this machine")
     parser.add_argument("--port", type=int, default=9100, help="0: a free one")
     parser.add_argument("--speaking", choices=get_args(Speaking), default="http")
     parser.add_argument("--asr-ms", type=float, default=300.0)
@@ -52,7 +53,9 @@ async def serve(given: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, stop.set)
-    async with open_vendor_servers(world, speaking=given.speaking, port=given.port) as servers:
+    async with open_vendor_servers(
+        world, speaking=given.speaking, host=given.host, port=given.port
+    ) as servers:
         print(f"{servers.url}/v1 {servers.certificate or ''}".strip(), flush=True)
         await stop.wait()
 

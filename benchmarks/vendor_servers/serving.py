@@ -37,6 +37,7 @@ class VendorServers:
     """Servers that are up."""
 
     world: VendorWorld
+    host: str
     port: int
     scheme: str
     certificate: Path | None
@@ -45,7 +46,7 @@ class VendorServers:
     @property
     def url(self) -> str:
         """``http://127.0.0.1:1234``"""
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     def trust(self) -> ssl.SSLContext:
         """Trusts these servers too."""
@@ -63,15 +64,16 @@ def application(world: VendorWorld) -> Starlette:
 
 @asynccontextmanager
 async def open_vendor_servers(
-    world: VendorWorld | None = None, *, speaking: Speaking = "http", port: int = 0
+    world: VendorWorld | None = None, *, speaking: Speaking = "http", host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[VendorServers]:
-    """Up on a loopback port (0: a free one) until left."""
+    """Up until left, on an address of this machine (a certificate is for loopback only); port 0: a free one."""
     world = world or VendorWorld()
-    listening = _listen(port)
+    listening = _listen(host, port)
     app = _Counting(application(world), world)
     with _certificate() if speaking != "http" else contextlib.nullcontext() as certificate:
         servers = VendorServers(
             world=world,
+            host=host,
             port=listening.getsockname()[1],
             scheme="http" if certificate is None else "https",
             certificate=certificate,
@@ -89,11 +91,11 @@ async def open_vendor_servers(
             await group.__aexit__(None, None, None)
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     # With the protocol named: asyncio sets TCP_NODELAY only then, and small pieces would wait 40 ms for their answer.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
+    listening.bind((host, port))
     listening.listen(512)
     listening.setblocking(False)
     return listening
