@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from antiphon.errors import SettingsError
 from antiphon.settings import ProviderChoice, Settings, load_settings
 from antiphon.settings.definitions import setting
+from antiphon.settings.keys import HIDDEN
 from antiphon.settings.reference import (
-    HIDDEN,
     allowed_values,
     environment_name,
     group_of,
@@ -103,10 +103,15 @@ def test_providers_are_chains() -> None:
         ("ANTIPHON_OPENAI_BASE_URL", "localhost:11434/v1", "write http://localhost:11434/v1"),
         ("ANTIPHON_OPENAI_BASE_URL", "ftp://models.example.org", "begins with http:// or https://"),
         ("ANTIPHON_OPENAI_BASE_URL", "https://h.example/v1/chat/completions", "https://h.example/v1."),
-        ("ANTIPHON_OPENAI_BASE_URL", "https://h.example/v1?key=1", "end after its path"),
+        ("ANTIPHON_OPENAI_BASE_URL", "https://h.example/v 1", "end after its path"),
         ("ANTIPHON_OPENAI_BASE_URL", "https://h.example:99999/v1", "port"),
         ("ANTIPHON_PROVIDER_TIMEOUTS", "ollama=2/60", "name=connect/first/gap"),
+        ("ANTIPHON_OPENAI_BASE_URL", "http://a..b/v1", "no host can be called that"),
+        ("ANTIPHON_LLM_BASE_URL", f"http://{'a' * 64}.example/v1", "no host can be called that"),
+        ("ANTIPHON_OLLAMA_BASE_URL", "http://\N{GRINNING FACE}/v1", "no host can be called that"),
+        ("ANTIPHON_DEEPGRAM_BASE_URL", "http://[::1/v1", "no host can be called that"),
         ("ANTIPHON_PROVIDER_TIMEOUTS", "ollama=2/60/0", "from 0.05 to 600"),
+        ("ANTIPHON_PROVIDER_TIMEOUTS", "nosuch=1/2/3", "is not one of openai, ollama, "),
         ("ANTIPHON_TTS", "local,", "an empty name"),
         ("ANTIPHON_TTS", "local,local", "the same provider twice"),
         ("ANTIPHON_STORE_AWAY", "wait", "one of admit, refuse"),
@@ -153,6 +158,63 @@ def test_keys_are_not_repeated_in_errors() -> None:
         assert message.startswith("ANTIPHON_OPENAI_API_KEY=(hidden)")
         assert "sk-123" not in message
     assert "hunter2" not in refusal({"ANTIPHON_STORE": "http://user:hunter2@cache:6379"})
+
+
+KEY = "sk-abcDEF0123456789abcDEF0123456789"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "belongs"),
+    [
+        ("OPENAI_BASE_URL", KEY, "ANTIPHON_OPENAI_API_KEY"),
+        ("OPENAI_BASE_URL", f"http://x/v1?api_key={KEY}", "ANTIPHON_OPENAI_API_KEY"),
+        ("OPENAI_BASE_URL", f"x/v1?api_key={KEY}", "ANTIPHON_OPENAI_API_KEY"),
+        ("ANTIPHON_GROQ_BASE_URL", f"https://api.groq.com/{KEY}/chat/completions", "ANTIPHON_GROQ_API_KEY"),
+        ("ANTIPHON_LLM", KEY, "ANTIPHON_OPENAI_API_KEY"),
+        ("ANTIPHON_LLM", f"openai:{KEY}", "ANTIPHON_OPENAI_API_KEY"),
+        ("ANTIPHON_LLM", f"gsk_{KEY[3:]}", "ANTIPHON_GROQ_API_KEY"),
+        ("ANTIPHON_LLM", f"sk-ant-{KEY[3:]}", "ANTIPHON_ANTHROPIC_API_KEY"),
+        ("ANTIPHON_TTS", f"sk_{KEY[3:]}", "ANTIPHON_ELEVENLABS_API_KEY"),
+        ("ANTIPHON_ASR", KEY[3:], "the setting for its owner's key"),
+        ("ANTIPHON_LLM", f"Bearer {KEY[3:]}", "the setting for its owner's key"),
+        ("ANTIPHON_PROVIDER_TIMEOUTS", f"openai={KEY}", "ANTIPHON_OPENAI_API_KEY"),
+        ("ANTIPHON_PORT", KEY, "ANTIPHON_OPENAI_API_KEY"),
+    ],
+)
+def test_a_key_in_the_wrong_setting_is_not_repeated_and_told_its_place(
+    variable: str, value: str, belongs: str
+) -> None:
+    message = refusal({variable: value})
+    assert message.startswith(f"{variable}=(hidden) in the environment")
+    assert "looks like a key" in message
+    assert belongs in message
+    assert KEY[3:] not in message
+
+
+def test_no_other_settings_error_repeats_a_secret(tmp_path: Path) -> None:
+    ours = {"ANTIPHON_PASSWORD": "correct horse", "ANTIPHON_VOICE": "v" * 99 + "correct horse"}
+    assert "correct horse" not in refusal(ours)
+    assert "correct horse" not in refusal({"ANTIPHON_OPENAI_BASE_URL": "https://h.example/?correct horse"})
+    assert "hunter2" not in refusal({"ANTIPHON_OPENAI_BASE_URL": "user:hunter2@h.example/v1"})
+    assert "hunter2" not in refusal({"ANTIPHON_OPENAI_BASE_URL": "http://h.example/v1?x=hunter2"})
+    assert KEY not in refusal({"ANTIPHON_OPENAI_URL": KEY})
+    assert KEY not in refusal({"ANTIPHON_OPENAI_API_KEY_FILE": KEY})
+    (tmp_path / "antiphon.toml").write_text('[openai]\nsecond = "hunter2"\n')
+    assert "hunter2" not in refusal({}, tmp_path)
+    (tmp_path / "antiphon.toml").write_text('openai_base_url = "http://a\\u0000b/v1"\n')
+    assert "openai_base_url=" in refusal({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ANTIPHON_LANGUAGE", "sk-SK"),
+        ("ANTIPHON_LLM", "Systran/faster-distil-whisper-large-v3-int8"),
+        ("ANTIPHON_LLM", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+    ],
+)
+def test_what_only_resembles_a_key_is_shown(variable: str, value: str) -> None:
+    assert value in refusal({variable: value})
 
 
 def test_variables_of_others_are_read_when_ours_are_not_set(tmp_path: Path) -> None:

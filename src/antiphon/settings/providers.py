@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from antiphon.settings.vendors import KNOWN_SERVERS
+from antiphon.settings.keys import is_key
+from antiphon.settings.vendors import VENDORS
 
-PROVIDERS = ("local", "openai", *KNOWN_SERVERS, "elevenlabs", "deepgram", "anthropic", "scripted")
+PROVIDERS = ("local", *VENDORS, "scripted")
 """Whom this version can ask to hear, think and speak."""
 
 LATER_PROVIDERS: tuple[str, ...] = ()
@@ -43,4 +44,6 @@ def _parse_choice(text: str) -> ProviderChoice:
         raise ValueError(f"{provider!r} is not available in this version of Antiphon; use {_ALLOWED}")
     if provider not in PROVIDERS:
         raise ValueError(f"{provider or 'an empty name'!r} is not a provider; use {_ALLOWED}")
+    if is_key(model.strip()):
+        raise ValueError(f"what stands behind {provider}: is a key and no model's name")
     return ProviderChoice(provider, model.strip())

@@ -12,8 +12,7 @@ from pydantic.fields import FieldInfo
 
 from antiphon.settings.access import ALLOWED
 from antiphon.settings.definitions import Settings
-
-HIDDEN = "(hidden)"
+from antiphon.settings.keys import BEGINNINGS, HIDDEN, begins_like_key, without_password
 
 
 def environment_name(field: str) -> str:
@@ -65,10 +64,14 @@ def _shown_value(name: str, value: object, model: type[Settings]) -> str:
     return str(value).lower() if isinstance(value, bool) else without_password(str(value))
 
 
-def without_password(text: str) -> str:
-    """An address without the password in it; any other text as it is."""
-    scheme, separator, rest = text.partition("://")
-    return f"{scheme}://…@{rest.rpartition('@')[2]}" if separator and "@" in rest else text
+def key_setting(field: str, value: str) -> str:
+    """Where a key belongs that was given as ``field``: the key's of the same server, else that of its beginning."""
+    vendor = field.removesuffix("_base_url") if field.endswith("_base_url") else ""
+    known = BEGINNINGS.get(begins_like_key(value), "")
+    for name in (f"{vendor}_api_key", f"{known}_api_key"):
+        if name in Settings.model_fields:
+            return environment_name(name)
+    return "the setting for its owner's key, such as ANTIPHON_OPENAI_API_KEY"
 
 
 def allowed_values(field: str) -> str:

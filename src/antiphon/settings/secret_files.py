@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from antiphon.errors import SettingsError
+from antiphon.settings.keys import looks_like_key
 from antiphon.settings.reference import may_be_secret
 
 ENDING = "_FILE"
@@ -29,6 +30,10 @@ def with_secret_files(variables: Mapping[str, str]) -> dict[str, str]:
             continue
         if variables.get(name):
             raise SettingsError(f"{name} and {variable} are both set; keep one of them.")
+        if "/" not in value and looks_like_key(value):
+            raise SettingsError(
+                f"{variable} looks like a key; it names a file that holds one. Set {name} instead."
+            )
         read[name] = _content(variable, Path(value))
     return read
 

@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from antiphon.errors import SettingsError
 from antiphon.settings.definitions import Settings
+from antiphon.settings.keys import HIDDEN, looks_like_key, without_password
 from antiphon.settings.reference import (
     allowed_values,
     environment_name,
     is_secret,
+    key_setting,
     may_be_secret,
     shared_variables,
-    without_password,
 )
 from antiphon.settings.secret_files import with_secret_files
 
@@ -34,6 +35,9 @@ COMMANDS_OWN = ("ANTIPHON_CALL_", "ANTIPHON_LOAD_", "ANTIPHON_VERIFY_")
 
 CONFIG_FILE = "antiphon.toml"
 DOTENV_FILE = ".env"
+
+SECRET_LEAST = 6
+"""Characters of a secret that are looked for in other settings' values: a shorter one is in many words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +78,10 @@ def load_settings(
         _from_shared("environment", environ),
         _from_shared(DOTENV_FILE, dotenv),
     )
+    secrets = _secrets(sources)
     for source in sources:
-        _refuse_unknown(source)
-    return _check(sources)
+        _refuse_unknown(source, secrets)
+    return _check(sources, secrets)
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:
@@ -123,7 +128,27 @@ def _from_toml(path: Path, *, required: bool) -> _Source:
     return _Source(path.name, values, {name: name for name in values})
 
 
-def _refuse_unknown(source: _Source) -> None:
+def _secrets(sources: tuple[_Source, ...]) -> frozenset[str]:
+    """All that was given for keys and passwords, anywhere."""
+    return frozenset(
+        str(value)
+        for source in sources
+        for name, value in source.values.items()
+        if len(str(value)) >= SECRET_LEAST and _is_secret(name)
+    )
+
+
+def _is_secret(name: str) -> bool:
+    return is_secret(name) if name in Settings.model_fields else may_be_secret(name)
+
+
+def _holds_key(value: object, secrets: frozenset[str]) -> bool:
+    """Whether a value must not be repeated: one looks like a key, or has one of ours in it."""
+    text = str(value)
+    return looks_like_key(text) or any(secret in text for secret in secrets)
+
+
+def _refuse_unknown(source: _Source, secrets: frozenset[str]) -> None:
     for name, value in source.values.items():
         if name in Settings.model_fields:
             continue
@@ -133,7 +158,10 @@ def _refuse_unknown(source: _Source) -> None:
         guess = (environment_name(nearest[0]) if in_variables else nearest[0]) if nearest else ""
         hint = f"; did you mean {guess}?" if guess else "."
         meant_secret = bool(nearest) and is_secret(nearest[0])
-        shown = "" if may_be_secret(name) or meant_secret else f" (its value: {_shown(value)})"
+        told = not (
+            may_be_secret(name) or meant_secret or isinstance(value, dict) or _holds_key(value, secrets)
+        )
+        shown = f" (its value: {_shown(value)})" if told else ""
         raise SettingsError(
             f"{spelled} {_place(source)} is not a setting{shown}{hint} `antiphon settings` lists them all."
         )
@@ -144,7 +172,7 @@ def _place(source: _Source) -> str:
     return places.get(source.name, f"in the file {source.name}")
 
 
-def _check(sources: tuple[_Source, ...]) -> LoadedSettings:
+def _check(sources: tuple[_Source, ...], secrets: frozenset[str]) -> LoadedSettings:
     values: dict[str, object] = {}
     origin: dict[str, _Source] = {}
     for source in sources:
@@ -155,28 +183,38 @@ def _check(sources: tuple[_Source, ...]) -> LoadedSettings:
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(error, values, origin)) from None
+        raise SettingsError(_explain(error, values, origin, secrets)) from None
     return LoadedSettings(
         settings=settings,
         sources={name: origin[name].name if name in origin else "default" for name in Settings.model_fields},
     )
 
 
-def _explain(error: ValidationError, values: Mapping[str, object], origin: Mapping[str, _Source]) -> str:
-    """The first fault, as name, value, place, and what is allowed."""
+def _explain(
+    error: ValidationError,
+    values: Mapping[str, object],
+    origin: Mapping[str, _Source],
+    secrets: frozenset[str],
+) -> str:
+    """The first fault, as name, value, place, and what is allowed. No key is in it: where the value holds one, it is
+    neither shown nor spoken of."""
     fault = error.errors(include_url=False)[0]
     name = str(fault["loc"][0])
-    source = origin[name]
+    source, value = origin[name], values[name]
     why = str(fault["msg"]).removeprefix("Value error, ")
-    shown = "(hidden)" if is_secret(name) else _shown(values[name])
-    said_by_us = fault["type"] == "value_error"
-    return (
-        f"{source.spelling[name]}={shown} {_place(source)} is not possible: "
-        f"{why if said_by_us else 'it must be ' + allowed_values(name)}."
-    )
+    if fault["type"] != "value_error":
+        why = "it must be " + allowed_values(name)
+    shown = HIDDEN if is_secret(name) else _shown(value)
+    if not is_secret(name) and _holds_key(value, secrets):
+        shown = HIDDEN
+        why = f"what was given looks like a key, which belongs in {key_setting(name, str(value))}"
+    return f"{source.spelling[name]}={shown} {_place(source)} is not possible: {why}."
 
 
 def _shown(value: object) -> str:
-    """The value as written, shortened, and without the password of an address."""
-    text = without_password(str(value))
+    """The value as written, shortened, and without what an address must not have in it."""
+    text = str(value)
+    if "://" not in text and "@" in text:  # as in user:password@host
+        text = "…@" + text.rpartition("@")[2]
+    text = without_password(text)
     return repr(text if len(text) <= 80 else text[:79] + "…")

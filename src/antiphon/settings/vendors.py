@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import httpx2
 from pydantic import AfterValidator, SecretStr
+
+from antiphon.settings.keys import without_password
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -47,6 +50,21 @@ KNOWN_SERVERS: Mapping[str, KnownServer] = {
 """Each has a setting NAME_base_url. vLLM and Speaches listen on 8000 of themselves, which is Antiphon's own port; the
 next one is taken for theirs."""
 
+VENDORS = ("openai", *KNOWN_SERVERS, "elevenlabs", "deepgram", "anthropic")
+"""Who is asked over the network."""
+
+_AZURE = re.compile(r"\.(openai|cognitiveservices|services\.ai)\.azure\.(com|us|cn)$")
+
+
+def is_openai(url: str) -> bool:
+    """Whether it is OpenAI itself, one of its regions (``eu.api.openai.com``) included."""
+    return f".{urlsplit(url).hostname}".endswith(".api.openai.com")
+
+
+def is_azure(url: str) -> bool:
+    """Whether the host is one of Azure's: ``NAME.openai.azure.com``, …"""
+    return _AZURE.search(urlsplit(url).hostname or "") is not None
+
 
 def check_key(secret: SecretStr) -> SecretStr:
     """A key as headers can carry it. ValueError does not repeat it."""
@@ -62,10 +80,15 @@ def check_url(url: str) -> str:
     """An address with scheme and host and nothing that belongs elsewhere; no slash at the end."""
     if not url:
         return url
-    parts = urlsplit(url if "://" in url else "")
+    try:
+        parts = urlsplit(url if "://" in url else "")
+    except (
+        ValueError
+    ):  # brackets without an IPv6 address, letters that look like others: its words hold the address
+        raise ValueError(_NO_HOST) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        guess = url.partition("://")[2] or url
-        raise ValueError(f"an address begins with http:// or https://; write http://{guess.lstrip('/')}")
+        guess = without_password("http://" + (url.partition("://")[2] or url).lstrip("/"))
+        raise ValueError(f"an address begins with http:// or https://; write {guess}")
     try:
         _ = parts.port
     except ValueError:
@@ -74,16 +97,30 @@ def check_url(url: str) -> str:
         raise ValueError("a key or password does not belong into an address; there is a setting for the key")
     if parts.query or parts.fragment or re.search(r"\s", url):
         raise ValueError("it must end after its path, without ?, # or spaces")
+    try:
+        # As it will be built, and as the resolver will be given its host.
+        httpx2.URL(url).raw_host.decode("ascii").encode("idna")
+    except (httpx2.InvalidURL, UnicodeError):
+        raise ValueError(_NO_HOST) from None
     return url.rstrip("/")
 
 
+_NO_HOST = (
+    "no host can be called that: letters, digits and dashes, 63 at most between two dots; write it as "
+    "https://api.example.org/v1"
+)
+
+
 def check_openai_url(url: str) -> str:
-    """The address of an API in OpenAI's format: up to ``/v1``, which is added where there is no path at all."""
+    """The address of an API in OpenAI's format: up to ``/v1``, which is added where there is no path at all; up to
+    ``/openai`` at Azure, where what follows depends on the API's version."""
     url = check_url(url)
     for endpoint in ENDPOINTS:
         if url.endswith(endpoint):
             raise ValueError(f"leave out {endpoint}, which is added by itself: {url.removesuffix(endpoint)}")
-    return url + "/v1" if url and not urlsplit(url).path else url
+    if not url or urlsplit(url).path:
+        return url
+    return url + ("/openai" if is_azure(url) else "/v1")
 
 
 def check_timeouts(text: str) -> str:
@@ -93,10 +130,11 @@ def check_timeouts(text: str) -> str:
 
 
 def read_timeouts(text: str) -> Mapping[str, tuple[float, float, float]]:
-    """``ollama=2/60/20, openai=5/10/6`` → provider → seconds to connect, to the first byte, between pieces."""
+    """``ollama=2/60/20, openai=5/10/6`` → provider → seconds to connect, to the first byte, between pieces. ValueError
+    for what cannot be read, and for names that are no vendor's."""
     read: dict[str, tuple[float, float, float]] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, times = part.partition("=")
+        name, _, times = (piece.strip() for piece in part.partition("="))
         numbers = re.findall(r"[^/\s]+", times)
         try:
             connect, first, gap = (float(number) for number in numbers)
@@ -106,7 +144,9 @@ def read_timeouts(text: str) -> Mapping[str, tuple[float, float, float]]:
             ) from None
         if not all(0.05 <= seconds <= 600 for seconds in (connect, first, gap)):
             raise ValueError(f"{part!r}: each time is from 0.05 to 600 seconds")
-        read[name.strip()] = (connect, first, gap)
+        if name not in VENDORS:
+            raise ValueError(f"{name!r} is not one of {', '.join(VENDORS)}")
+        read[name] = (connect, first, gap)
     return read
 
 
