@@ -88,6 +88,43 @@ def openai(message: str, kind: str = "invalid_request_error", **more: str | None
             "refused",
         ),
         (404, {"error": {"code": "DeploymentNotFound", "message": "…"}}, "unknown_model", "ANTIPHON_LLM"),
+        (
+            400,
+            {
+                "detail": {
+                    "status": "invalid_uid",
+                    "message": "An invalid ID has been received: 'sarahh'. Make sure to provide a correct one.",
+                }
+            },
+            "unknown_voice",
+            "ANTIPHON_VOICE",
+        ),
+        (
+            400,
+            openai("The model `x` has been decommissioned", code="model_decommissioned"),
+            "unknown_model",
+            "ANTIPHON_LLM",
+        ),
+        (400, openai("Model x is not supported"), "unknown_model", "ANTIPHON_LLM"),
+        (
+            400,
+            openai("Unsupported value: 'temperature' is not supported with this model.", param="temperature"),
+            "invalid_request",
+            "temperature",
+        ),
+        (
+            422,
+            {"detail": [{"loc": ["body", "model_id"], "msg": "Input should be 'a' or 'b'", "input": "x"}]},
+            "unknown_model",
+            "ANTIPHON_LLM",
+        ),
+        (
+            413,
+            openai("Request too large for model `x` on tokens per minute (TPM)", code="rate_limit_exceeded"),
+            "rate_limit",
+            "for now",
+        ),
+        (413, openai("Maximum content size limit exceeded"), "invalid_request", "check ANTIPHON_LLM"),
     ],
 )
 def test_what_vendors_say(status: int, body: dict[str, object], cause: str, says: str) -> None:
@@ -135,10 +172,34 @@ def test_when_to_come_again(headers: dict[str, str], seconds: float | None) -> N
 
 
 @pytest.mark.parametrize(
-    "secret",
-    ["sk-proj-abcDEF123_456", "gsk_0123456789abcdef", "xi-0123456789", "0123456789abcdef0123456789abcdef"],
+    ("before", "secret"),
+    [
+        ("", "sk-proj-abcDEF123_456"),
+        ("", "gsk_0123456789abcdef"),
+        ("", "xi-0123456789"),
+        ("", "0123456789abcdef0123456789abcdef"),
+        ("", "01234567-89ab-cdef-0123-456789abcdef"),
+        ("", "sk-****************************wxyz"),
+        ("Token ", "my-secret-token-123"),
+        ("Bearer ", "my.secret.tok/en+abc="),
+        ("key=", "abcd1234efgh5678ijkl"),
+        ('"api_key": "', "abcd1234efgh"),
+    ],
 )
-def test_keys_are_taken_out_of_vendors_words(secret: str) -> None:
-    assert secret not in cleaned(f"The key {secret} is\nwrong")
+def test_keys_are_taken_out_of_vendors_words(before: str, secret: str) -> None:
+    assert cleaned(f"The key {before}{secret} is\nwrong") == f"The key {before}… is wrong"
     assert "\n" not in cleaned("two\nlines")
     assert len(cleaned("long " * 200)) <= 200
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The model distil-whisper-large-v3-en-ct2-int8 was not found",
+        "Token limit reached: 30000 tokens per minute",
+        "Unsupported parameter: 'max_completion_tokens'",
+        "A voice with voice_id EXAVITQu4vr4xnSDxMaL does not exist",
+    ],
+)
+def test_what_is_no_key_stays_in_vendors_words(words: str) -> None:
+    assert cleaned(words) == words

@@ -42,6 +42,7 @@ ADVICE = {
     "quota": "Add credit on the vendor's page, or put another provider after a comma.",
     "rate_limit": "Try again in a minute; a fallback after a comma serves callers meanwhile.",
     "unknown_model": "Correct the model's name after the colon in {setting}.",
+    "invalid_request": "See what the vendor says; often it is the model's name after the colon in {setting}.",
     "unknown_voice": "Correct ANTIPHON_VOICE; leave it empty for the voice's own.",
     "unreachable": "See whether the address is right and the server runs; a fallback after a comma serves callers "
     "meanwhile.",

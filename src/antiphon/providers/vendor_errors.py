@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected, ProviderUnavailable
+from antiphon.settings.keys import without_keys
 
 WORDS_KEPT = 200
 """Characters of a vendor's own message that are repeated."""
@@ -83,7 +84,7 @@ def wrong_rate(names: Names, what: str) -> ProviderRejected:
 # ---- what went wrong on the way -----------------------------------------------------------------------------
 
 
-def broken(names: Names, error: httpx2.HTTPError | OSError | TimeoutError, address: str) -> ProviderError:
+def broken(names: Names, error: Exception, address: str) -> ProviderError:
     """An error of the connection. ``address`` is ``host:port``."""
     if isinstance(error, httpx2.ConnectTimeout):
         return too_slow(names, f"could not be reached at {address} in time; check {names.url_setting}")
@@ -97,6 +98,10 @@ def broken(names: Names, error: httpx2.HTTPError | OSError | TimeoutError, addre
     if isinstance(error, httpx2.ConnectError):
         return unavailable(
             names, "unreachable", f"cannot be reached at {address}; check {names.url_setting} and the network"
+        )
+    if isinstance(error, httpx2.ProxyError):
+        return unavailable(
+            names, "unreachable", f"cannot be reached through the proxy that HTTPS_PROXY names: {error}"
         )
     if isinstance(error, httpx2.TimeoutException | TimeoutError):
         return too_slow(names, "did not answer in time")
@@ -172,7 +177,8 @@ def refused(names: Names, status: int, headers: Mapping[str, str], body: bytes |
         return not_an_api(names, f"answers with a redirect to {_host(headers.get('location', ''))}")
     told = said(body)
     text = f"{told.code} {told.message}".lower() if told else ""
-    if status == 429 or status == 402:
+    # Groq has 413 for a request with more tokens than a minute's.
+    if status in (402, 429) or (told is not None and "rate_limit_exceeded" in told.code):
         if status == 402 or _has(text, _QUOTA):
             return rejected(
                 names, "quota", f"has no credit left ({status}); check the account behind {names.key_setting}"
@@ -199,9 +205,10 @@ def _rejection(names: Names, status: int, told: Said | None, text: str) -> Provi
         return rejected(names, "quota", f"has no credit left; check the account behind {names.key_setting}")
     if status == 401 or (_has(text, _KEY) and status in (400, 403)):
         return rejected(names, "bad_key", f"does not accept the key ({status}); check {names.key_setting}")
-    if _has(text, _VOICE) or (told is not None and told.param.endswith("voice")):
+    named = told.param.rpartition(".")[2] if told else ""
+    if _has(text, _VOICE) or named == "voice":
         return rejected(names, "unknown_voice", f"has no such voice{words}; check {names.voice_setting}")
-    if _has(text, _MODEL) or (told is not None and told.param == "model"):
+    if _has(text, _MODEL) or named in ("model", "model_id"):
         return rejected(
             names, "unknown_model", f"does not know the model{words}; check {names.model_setting}"
         )
@@ -213,7 +220,9 @@ def _rejection(names: Names, status: int, told: Said | None, text: str) -> Provi
         )
     if status in (404, 405):
         return not_an_api(names, f"has no such address ({status}){words}")
-    return rejected(names, "invalid_request", f"does not accept the request ({status}){words}")
+    return rejected(
+        names, "invalid_request", f"does not accept the request ({status}){words}; check {names.model_setting}"
+    )
 
 
 _QUOTA = ("insufficient_quota", "quota_exceeded", "credit balance", "billing", "insufficient_credits")
@@ -225,7 +234,10 @@ _VOICE = (
     "unknown voice",
     "voice not found",
     "voice_id",
+    "invalid_uid",
+    "invalid id has been received",
 )
+"""ElevenLabs' invalid ID is that of a voice that was mistyped: unknown models have words of their own."""
 _MODEL = (
     "model_not_found",
     "model not found",
@@ -235,6 +247,7 @@ _MODEL = (
     "not_found_error model",
     "model_does_not_exist",
     "deploymentnotfound",
+    "model_decommissioned",
 )
 _FILTERED = ("content_filter", "content filter", "content_policy", "moderation", "content_against_policy")
 
@@ -242,9 +255,14 @@ _FILTERED = ("content_filter", "content filter", "content_policy", "moderation",
 def _has(text: str, marks: tuple[str, ...]) -> bool:
     if any(mark in text for mark in marks):
         return True
-    return (
-        marks is _MODEL and re.search(r"\bmodel\b.*\b(not found|does not exist|not exist)", text) is not None
-    )
+    return marks is _MODEL and _NO_MODEL.search(text) is not None
+
+
+_NO_MODEL = re.compile(
+    r"\bmodel\b.*\b(not found|does not exist|not exist)"
+    # One word between: "Parameter x is not supported by model y" is of the parameter.
+    r"|\bmodel:?\s+\S+\s+(is|was|has been)\s+(not supported|no longer supported|not available|decommissioned)"
+)
 
 
 def looks_like_a_page(headers: Mapping[str, str], body: bytes | bytearray) -> bool:
@@ -294,6 +312,6 @@ def _host(location: str) -> str:
 
 def cleaned(text: str) -> str:
     """A vendor's words, on one line, short, without what looks like a key."""
-    line = " ".join(text.split())
-    line = re.sub(r"\b(?:sk|gsk|xi|pk|key)[-_][\w*.\-]{6,}|\b[0-9a-zA-Z_*-]{28,}\b", "…", line)
+    # First cut to what could be kept, were all of it keys: a vendor's page may be long.
+    line = without_keys(" ".join(text[: 20 * WORDS_KEPT].split()))
     return line if len(line) <= WORDS_KEPT else line[: WORDS_KEPT - 1] + "…"
