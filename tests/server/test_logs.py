@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import pytest
 from tests.server.house import open_house, scripted_assistant
-from tests.server.test_access import KEY, PASSWORD, WAYS, ticket, with_ticket
+from tests.server.test_access import KEY, PASSWORD, WAYS, Counting, ticket, with_ticket
+from websockets.exceptions import ConnectionClosed
 
+from antiphon.conversation.events import Event
+from antiphon.providers.base import Message
+from antiphon.providers.scripted import ScriptedLanguageModel
+from antiphon.sessions.offer import Assistant, Offer
 from antiphon.telemetry.logs import configure_logs
 from antiphon.telemetry.turn_log import TurnLog
 
@@ -20,9 +28,12 @@ pytestmark = pytest.mark.real_time
 PROXY = ip_network("127.0.0.0/8")
 
 
-def log_to(level: str = "debug") -> io.StringIO:
+Form = Literal["json", "pretty"]
+
+
+def log_to(level: str = "debug", form: Form = "json") -> io.StringIO:
     stream = io.StringIO()
-    configure_logs(level=level, form="json", stream=stream)
+    configure_logs(level=level, form=form, stream=stream)
     return stream
 
 
@@ -30,8 +41,9 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-async def test_a_whole_conversation_leaves_no_word_and_no_secret_in_the_log() -> None:
-    stream = log_to()
+@pytest.mark.parametrize("form", ["json", "pretty"])
+async def test_a_whole_conversation_leaves_no_word_and_no_secret_in_the_log(form: Form) -> None:
+    stream = log_to(form=form)
     assistant = scripted_assistant(reply="Osiris knows the answer.")
     async with open_house(assistant=assistant, ways=WAYS) as house:
         with house.application.audience.joined(TurnLog()):
@@ -54,9 +66,65 @@ async def test_a_whole_conversation_leaves_no_word_and_no_secret_in_the_log() ->
     secrets = [value, by_key, KEY, PASSWORD, *([token] if token else [])]
     words = ["Osiris", "Horus", "Luxor", "Anubis", "Giza", "Seshat", "Thoth", "knows the answer"]
     assert not [found for found in (*secrets, *words) if found in written]
-    assert {"turn heard", "speech to text", "language", "text to speech", "turn over"} <= {
-        line["event"] for line in lines(stream)
-    }
+    told = ("turn heard", "speech to text", "language", "text to speech", "turn over")
+    assert not [event for event in told if event not in written]
+
+
+class FailingListener(Counting):
+    """One with a bug, which it meets with what was said in its hands."""
+
+    def told(self, session_id: str, event: Event) -> NoReturn:
+        raise ZeroDivisionError("a bug of ours")
+
+
+def failing_model(messages: Sequence[Message]) -> NoReturn:
+    raise ZeroDivisionError("a bug of ours")
+
+
+class FailingOffer(Offer):
+    """What a connection asks as it begins."""
+
+    def check_voice(self, voice: str) -> NoReturn:
+        raise ZeroDivisionError("a bug of ours")
+
+
+def failing_session() -> Assistant:
+    assistant = scripted_assistant()
+    model = ScriptedLanguageModel(failing_model, first_token_s=0.0)
+    return replace(assistant, providers=replace(assistant.providers, language_model=model))
+
+
+def failing_connection() -> Assistant:
+    return replace(scripted_assistant(), offer=FailingOffer())
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+@pytest.mark.parametrize(
+    ("assistant", "failure"),
+    [
+        (scripted_assistant(), "listener failed"),
+        (failing_session(), "session failed"),
+        (failing_connection(), "connection failed"),
+    ],
+)
+async def test_a_bug_is_logged_with_its_place_and_without_what_was_in_hand(
+    assistant: Assistant, failure: str, form: Form
+) -> None:
+    stream = log_to(form=form)
+    async with open_house(assistant=assistant, ways=WAYS) as house:
+        with house.application.audience.joined(FailingListener()):
+            value = await ticket(house)
+            async with house.connect(subprotocols=with_ticket(value)) as caller:
+                await caller.says(type="start", instructions="Be Seshat")
+                with suppress(ConnectionClosed):
+                    await caller.until("session")
+                    await caller.says(type="text", text="Anubis waits in Giza")
+                    await caller.until("response_done")
+    written = stream.getvalue()
+    assert failure in written
+    assert "ZeroDivisionError: a bug of ours" in written
+    assert __file__ in written, "where it happened"
+    assert not [found for found in (value, KEY, PASSWORD, "Seshat", "Anubis", "Giza") if found in written]
 
 
 async def test_the_lines_of_a_turn_carry_its_name_and_the_request_that_began_the_session() -> None:

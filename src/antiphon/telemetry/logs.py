@@ -86,5 +86,7 @@ def drop_private(_: Any, __: str, event: EventDict) -> EventDict:
 
 def _rendering(pretty: bool, out: TextIO) -> list[structlog.typing.Processor]:
     if pretty:
-        return [structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=0)]
+        # By itself it prints the local variables of every frame where `rich` is installed: what was said, and keys.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=0, exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
