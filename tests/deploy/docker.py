@@ -121,9 +121,11 @@ class Stack:
             env=self._environ(),
         )
 
-    def script(self, name: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def script(self, name: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """A script of the deployment's own."""
-        return run(str(self.folder / name), timeout=timeout, cwd=self.folder, env=self._environ())
+        return run(
+            str(self.folder / name), check=check, timeout=timeout, cwd=self.folder, env=self._environ()
+        )
 
     def containers(self, service: str) -> list[str]:
         """Ids of a service's containers."""

@@ -11,6 +11,7 @@ import pytest
 from tests.deploy.docker import Stack, run, stack
 
 CALLERS = 12
+SETTINGS = ".env"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,32 @@ def test_scaling_and_a_rolling_update_lose_nobody(replicas: Stack) -> None:
     assert report["lost"] == 0
     assert report["doubled"] == 0
     assert report["moved"] > 0, report
+
+
+def test_after_a_rolling_update_a_plain_up_changes_nothing(replicas: Stack) -> None:
+    """Or the guide's next step would cut every caller off at once."""
+    replicas.compose("up", "--detach", "--wait", "--scale", "assistant=2")
+    replicas.script("rolling-update")
+    before = everything(replicas)
+    replicas.compose("up", "--detach", "--wait", "--scale", "assistant=2")
+    assert everything(replicas) == before
+
+
+def everything(made: Stack) -> set[str]:
+    """Ids of what runs."""
+    return {name for service in ("assistant", "nginx", "valkey") for name in made.containers(service)}
+
+
+def test_an_update_that_cannot_run_says_why_and_leaves_the_old_ones(replicas: Stack) -> None:
+    before = everything(replicas)
+    settings = (replicas.folder / SETTINGS).read_text()
+    (replicas.folder / SETTINGS).write_text(settings + "ANTIPHON_TTS=nobody\n")
+    said = replicas.script("rolling-update", check=False)
+    (replicas.folder / SETTINGS).write_text(settings)
+    assert said.returncode == 1
+    assert "does not run; the old ones go on" in said.stderr
+    assert "ANTIPHON_TTS" in said.stderr
+    assert everything(replicas) == before
 
 
 def test_a_replica_that_dies_costs_at_most_the_turn_in_flight(replicas: Stack) -> None:
