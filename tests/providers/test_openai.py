@@ -275,6 +275,67 @@ async def test_azure_has_deployments_and_a_header_of_its_own() -> None:
         assert "authorization" not in asked.headers
 
 
+VERSION = "2024-10-21"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "version", "url"),
+    [
+        ("https://me.openai.azure.com/openai", "", "https://me.openai.azure.com/openai/v1"),
+        ("https://me.openai.azure.com/openai/v1", VERSION, "https://me.openai.azure.com/openai/v1"),
+        ("https://me.openai.azure.com/openai", VERSION, "https://me.openai.azure.com/openai/deployments/m"),
+        (
+            "https://me.cognitiveservices.azure.com/openai",
+            "",
+            "https://me.cognitiveservices.azure.com/openai/v1",
+        ),
+        ("https://me.services.ai.azure.com/models", VERSION, "https://me.services.ai.azure.com/models"),
+        ("https://gateway.example/ai/openai", VERSION, "https://gateway.example/ai/openai/deployments/m"),
+        (
+            "https://gateway.example/openai/deployments/x",
+            VERSION,
+            "https://gateway.example/openai/deployments/x",
+        ),
+    ],
+)
+def test_where_azure_has_its_models(base_url: str, version: str, url: str) -> None:
+    azure = Endpoint(base_url=base_url, key="sk-test", api_version=version)
+    assert azure.url("m") == url
+    assert azure.headers == {"api-key": "sk-test"}
+    assert azure.params("m") == ({} if url.endswith("/v1") else {"api-version": VERSION})
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://api.openai.com/v1",
+        "https://eu.api.openai.com/v1",
+        "http://127.0.0.1:8080/v1",
+        "https://api.groq.com/openai/v1",
+        "https://openai.azure.com.example/v1",
+    ],
+)
+def test_what_is_not_azure_is_told_no_version(base_url: str) -> None:
+    endpoint = Endpoint(base_url=base_url, key="sk-test", api_version=VERSION)
+    assert endpoint.url("m") == base_url
+    assert endpoint.headers == {"Authorization": "Bearer sk-test"}
+    assert endpoint.params("m") == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "official"),
+    [
+        ("api.openai.com", True),
+        ("eu.api.openai.com", True),
+        ("openai.com", False),
+        ("notapi.openai.com", False),
+        ("api.openai.com.example", False),
+    ],
+)
+def test_who_is_openai_itself(host: str, official: bool) -> None:
+    assert Endpoint(base_url=f"https://{host}/v1").official is official
+
+
 def test_keys_are_not_in_what_is_printed() -> None:
     assert "sk-test" not in repr(Endpoint(key="sk-test"))
 

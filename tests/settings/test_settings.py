@@ -228,6 +228,19 @@ def test_variables_of_others_are_read_when_ours_are_not_set(tmp_path: Path) -> N
     assert "OPENAI_BASE_URL=" in refusal({"OPENAI_BASE_URL": "nowhere"})
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("http://10.0.0.5:8080", "http://10.0.0.5:8080/v1"),
+        ("http://10.0.0.5:8080/api/", "http://10.0.0.5:8080/api"),
+        ("https://me.openai.azure.com/", "https://me.openai.azure.com/openai"),
+        ("https://münchen.example/v1", "https://münchen.example/v1"),
+    ],
+)
+def test_what_an_address_leaves_out_is_added(given: str, meant: str) -> None:
+    assert load_settings({"OPENAI_BASE_URL": given}).settings.openai_base_url == meant
+
+
 class WithKey(Settings):
     """As a vendor's adapter will add one."""
 

@@ -21,7 +21,7 @@ from antiphon.providers.base import LanguageModel, Recognizer, Synthesizer
 from antiphon.providers.http import HttpPool, Patience
 from antiphon.providers.openai import Endpoint, OpenAILanguageModel, OpenAIRecognizer, OpenAISynthesizer
 from antiphon.settings import ProviderChoice, Settings
-from antiphon.settings.vendors import KNOWN_SERVERS, OPENAI_URL, read_timeouts
+from antiphon.settings.vendors import KNOWN_SERVERS, is_openai, read_timeouts
 
 Kind = Literal["asr", "llm", "tts"]
 A = TypeVar("A")
@@ -166,7 +166,7 @@ def _openai_endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> En
     # OpenAI's key is not shown to another server that has an address of its own.
     secret = own_key if own_url or own_key.get_secret_value() else settings.openai_api_key
     key_setting = f"ANTIPHON_{kind.upper()}_API_KEY" if secret is own_key else "ANTIPHON_OPENAI_API_KEY"
-    if base_url == OPENAI_URL:
+    if is_openai(base_url):
         key_of(secret, choice, kind, f"{key_setting} or OPENAI_API_KEY")
     return Endpoint(
         base_url=base_url,
@@ -175,7 +175,7 @@ def _openai_endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> En
         key_setting=key_setting,
         url_setting=f"ANTIPHON_{kind.upper()}_BASE_URL" if own_url else "ANTIPHON_OPENAI_BASE_URL",
         model_setting=f"ANTIPHON_{kind.upper()}",
-        patience=vendors.patience("openai", PATIENCE if base_url == OPENAI_URL else PATIENCE_WITH_LOADING),
+        patience=vendors.patience("openai", PATIENCE if is_openai(base_url) else PATIENCE_WITH_LOADING),
         pcm_rate=settings.openai_pcm_rate,
     )
 

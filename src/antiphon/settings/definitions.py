@@ -399,8 +399,7 @@ class Settings(BaseModel):
     )
     openai_api_version: str = setting(
         "",
-        "For Azure: the `api-version` to ask for. With it the key goes as `api-key`, and a model's name is the "
-        "deployment's.",
+        "For Azure: the `api-version` to ask for; a model's name is then the deployment's. Other servers are not told.",
         max_length=40,
         group="Providers",
         also="OPENAI_API_VERSION",

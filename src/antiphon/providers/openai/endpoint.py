@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from antiphon.providers.http import HttpPool, Patience, Vendor
 from antiphon.providers.vendor_errors import Names
-
-OFFICIAL_HOST = "api.openai.com"
+from antiphon.settings.vendors import is_azure, is_openai
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Endpoint:
     key: str = field(default="", repr=False)
     """Empty for servers that want none."""
     api_version: str = ""
-    """Azure's; with it the key goes as ``api-key`` and the model is a deployment."""
+    """Azure's, and read by nobody else; with it the model is a deployment."""
     key_setting: str = "ANTIPHON_OPENAI_API_KEY"
     url_setting: str = "ANTIPHON_OPENAI_BASE_URL"
     model_setting: str = ""
@@ -35,7 +35,17 @@ class Endpoint:
     @property
     def official(self) -> bool:
         """Whether it is OpenAI itself, which knows fields that others reject."""
-        return urlsplit(self.base_url).hostname == OFFICIAL_HOST
+        return is_openai(self.base_url)
+
+    @property
+    def azure(self) -> bool:
+        """Whether it is Azure, or a gateway that keeps the paths of its API with versions; ``/openai/v1`` alone does
+        not say so: Groq has it too."""
+        return is_azure(self.base_url) or (
+            bool(self.api_version)
+            and not self.official
+            and re.search(r"/openai(/deployments/.+)?$", urlsplit(self.base_url).path) is not None
+        )
 
     def vendor(self, pool: HttpPool, model: str) -> Vendor:
         """Its API in the pool."""
@@ -45,18 +55,33 @@ class Endpoint:
             url_setting=self.url_setting,
             model_setting=self.model_setting,
         )
-        headers: dict[str, str] = {}
-        if self.key:
-            headers = {"api-key": self.key} if self.api_version else {"Authorization": f"Bearer {self.key}"}
         return pool.vendor(
             names,
-            base_url=self._base(model),
-            headers=headers,
-            params={"api-version": self.api_version} if self.api_version else {},
+            base_url=self.url(model),
+            headers=self.headers,
+            params=self.params(model),
             patience=self.patience,
         )
 
-    def _base(self, model: str) -> str:
-        if not self.api_version or "/deployments/" in self.base_url or self.base_url.endswith("/v1"):
+    def url(self, model: str) -> str:
+        """Where the model is. Azure's ``/openai`` goes on with its deployment, or with ``/v1``, which knows no
+        versions."""
+        if not (self.azure and self.base_url.endswith("/openai")):
             return self.base_url
-        return f"{self.base_url}/deployments/{quote(model, safe='')}"
+        return (
+            f"{self.base_url}/deployments/{quote(model, safe='')}"
+            if self.api_version
+            else f"{self.base_url}/v1"
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The key, as the server wants it."""
+        if not self.key:
+            return {}
+        return {"api-key": self.key} if self.azure else {"Authorization": f"Bearer {self.key}"}
+
+    def params(self, model: str) -> dict[str, str]:
+        """What goes behind the ``?`` of every request."""
+        versioned = self.azure and self.api_version and not self.url(model).endswith("/v1")
+        return {"api-version": self.api_version} if versioned else {}
