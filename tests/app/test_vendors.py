@@ -58,6 +58,8 @@ async def test_without_a_model_the_usual_one_is_asked() -> None:
         assert (await vendors.language_model(choice)).info.name == "openai:gpt-4o-mini"
         assert (await vendors.synthesizer(choice)).info.name == "openai:gpt-4o-mini-tts"
         assert (await vendors.recognizer(parse_chain("groq")[0])).info.name == "groq:whisper-large-v3-turbo"
+        # llama-3.3-70b-versatile ended on 2026-08-16.
+        assert (await vendors.language_model(parse_chain("groq")[0])).info.name == "groq:openai/gpt-oss-120b"
         assert vendors.pool.opened == 0
 
 

@@ -185,6 +185,27 @@ async def test_models_that_think_are_told_to_be_quick(model: str, effort: str) -
         assert "temperature" not in body
 
 
+@pytest.mark.parametrize(
+    ("kind", "model", "room"),
+    [
+        (Official, "gpt-5.1", 0),
+        (Official, "o4-mini", 256),
+        (Endpoint, "openai/gpt-oss-120b", 256),
+        (Endpoint, "gpt-oss:20b", 256),
+        (Endpoint, "llama3.2", 0),
+    ],
+)
+async def test_models_that_cannot_but_think_have_room_for_it(
+    kind: type[Endpoint], model: str, room: int
+) -> None:
+    async with opened() as (servers, pool):
+        await write(OpenAILanguageModel(pool, at(servers, kind), model), max_tokens=16)
+        body = servers.world.last("llm").body
+        assert (body.get("max_tokens") or body["max_completion_tokens"]) == 16 + room
+        assert (body.get("reasoning_effort") == "low") is (room > 0)
+        assert ("temperature" in body) is (kind is Endpoint)
+
+
 async def test_fields_that_a_server_refuses_are_left_out_from_then_on() -> None:
     async with opened() as (servers, pool):
         model = OpenAILanguageModel(pool, at(servers), "strict")

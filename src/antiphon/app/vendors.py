@@ -35,7 +35,7 @@ OPENAI_MODELS: Mapping[tuple[str, Kind], str] = {
     ("openai", "llm"): "gpt-4o-mini",
     ("openai", "tts"): "gpt-4o-mini-tts",
     ("groq", "asr"): "whisper-large-v3-turbo",
-    ("groq", "llm"): "llama-3.3-70b-versatile",
+    ("groq", "llm"): "openai/gpt-oss-120b",
 }
 """Asked for when the settings name none. Of OpenAI's older models whisper-1 and tts-1 are retired in early 2027."""
 

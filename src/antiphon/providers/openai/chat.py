@@ -19,6 +19,10 @@ from antiphon.providers.openai.endpoint import Endpoint
 REASONS_FIRST = re.compile(r"(o\d|gpt-5)(?!.*chat)")
 """OpenAI's models that think before they speak: they take no temperature."""
 
+THINKING_TOKENS = 256
+"""Added to the longest reply of a model that cannot but think, and whose thoughts count: at the least effort it thinks
+some dozens of tokens."""
+
 LAST_BYTES_S = 0.1
 """After ``[DONE]`` the connection's last bytes come with it; HTTP/1.1 needs them read to use it again."""
 
@@ -31,6 +35,9 @@ class OpenAILanguageModel:
         self._model = model
         self._official = endpoint.official
         self._loads_models = endpoint.loads_models
+        self._reasons_first = endpoint.official and REASONS_FIRST.match(model) is not None
+        self._effort = _least_effort(model) if self._reasons_first or "gpt-oss" in model else ""
+        """Empty for models that are not told how much to think."""
         self._dialect = Dialect(
             "stream_options",
             "prompt_cache_key",
@@ -82,17 +89,16 @@ class OpenAILanguageModel:
         """What stays the same from turn to turn comes first, for the vendor's prompt cache: tools and
         instructions, then the conversation, which only grows at its end."""
         optional: dict[str, Any] = {"stream_options": {"include_usage": True}}
-        reasons = self._official and REASONS_FIRST.match(self._model) is not None
         if self._official and options.cache_key:
             optional["prompt_cache_key"] = options.cache_key
-        if reasons:
-            optional["reasoning_effort"] = _least_effort(self._model)
-        else:
+        if self._effort:
+            optional["reasoning_effort"] = self._effort
+        if not self._reasons_first:
             optional["temperature"] = options.temperature
         limit = "max_completion_tokens" if self._official else "max_tokens"
         if not self._dialect.takes(limit):
             limit = "max_tokens" if self._official else "max_completion_tokens"
-        optional[limit] = options.max_tokens
+        optional[limit] = options.max_tokens + (0 if self._effort in ("", "none") else THINKING_TOKENS)
         body: dict[str, Any] = {"model": self._model, "stream": True}
         body |= {name: value for name, value in optional.items() if self._dialect.takes(name)}
         if options.tools:
