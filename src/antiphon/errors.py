@@ -16,7 +16,8 @@
     │       ├── LoadingError     the models are not ready yet                  (retryable)
     │       ├── DrainingError    the server is about to stop                   (retryable)
     │       ├── StoreAwayError   the store that replicas share cannot be reached (retryable)
-    │       └── BudgetError      the money set aside is spent
+    │       ├── SetAsideError    what is left of the budget is set aside       (retryable)
+    │       └── BudgetError      the budget is spent
     ├── ProviderError            a speech or language provider did not do its work
     │   ├── ProviderUnavailable  unreachable, overloaded, timed out, cut off   (retryable)
     │   ├── ProviderRejected     bad key, unknown model, invalid request
@@ -143,6 +144,12 @@ class StoreAwayError(RefusedError):
     """What is asked for is in the store that replicas share, and that cannot be reached."""
 
     code = "store_away"
+
+
+class SetAsideError(RefusedError):
+    """What is left of the budget is set aside for turns under way; some of it is free again when they are over."""
+
+    code = "set_aside"
 
 
 class BudgetError(RefusedError):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import pytest
 from tests.conversations.scenario import talk
 
 from antiphon.conversation import events
 from antiphon.conversation.allowance import Grant
 from antiphon.conversation.apology import apology, farewell
 from antiphon.conversation.config import Providers
-from antiphon.errors import BudgetError
+from antiphon.errors import AntiphonError, BudgetError, SetAsideError
 from antiphon.providers.scripted import (
     ScriptedLanguageModel,
     ScriptedRecognizer,
@@ -24,13 +26,21 @@ class Purse:
 
     def __init__(self, turns: int, *, grant: Grant | None = None, takes_s: float = 0.0) -> None:
         self.left = turns
+        self.cheap: Providers | None = None
+        """Who goes on, once a test says so."""
         self.grant = grant or Grant()
         self.takes_s = takes_s
         self.log: list[str] = []
+        self.refusal: AntiphonError | None = None
+
+    def cheaper(self, session_id: str) -> Providers | None:
+        return self.cheap
 
     async def reserve(self, *, session_id: str, turn_id: str) -> Grant:
         self.log.append(f"reserve {turn_id}")
         await asyncio.sleep(self.takes_s)
+        if self.refusal is not None:
+            raise self.refusal
         if not self.left:
             raise BudgetError("the budget of the day is spent")
         self.left -= 1
@@ -38,6 +48,15 @@ class Purse:
 
     def settle(self, *, session_id: str, turn_id: str) -> None:
         self.log.append(f"settle {turn_id}")
+
+
+def a_small_one() -> Providers:
+    return Providers(
+        recognizer=ScriptedRecognizer(),
+        language_model=ScriptedLanguageModel(["From the small one."], first_token_s=0.05),
+        synthesizer=ScriptedSynthesizer(first_chunk_s=0.05),
+        voice_detector=ScriptedVoiceDetector(),
+    )
 
 
 async def test_a_turn_is_reserved_once_and_settled_after_its_last_call_was_told() -> None:
@@ -81,12 +100,7 @@ async def test_past_the_budget_it_says_so_and_says_goodbye() -> None:
 
 
 async def test_a_grant_can_name_cheaper_providers_and_the_user_is_told() -> None:
-    cheap = Providers(
-        recognizer=ScriptedRecognizer(),
-        language_model=ScriptedLanguageModel(["From the small one."], first_token_s=0.05),
-        synthesizer=ScriptedSynthesizer(first_chunk_s=0.05),
-        voice_detector=ScriptedVoiceDetector(),
-    )
+    cheap = a_small_one()
     notice = events.Notice(kind="budget", message="The rest of the day goes on with a smaller model.")
     purse = Purse(9, grant=Grant(providers=cheap, notices=(notice,)))
     async with talk({"France": "It is Paris."}, allowance=purse) as conversation:
@@ -94,6 +108,47 @@ async def test_a_grant_can_name_cheaper_providers_and_the_user_is_told() -> None
         await conversation.until(6.0)
         assert conversation.heard() == "From the small one."
         assert conversation.all(events.Notice) == [notice]
+
+
+@pytest.mark.parametrize("streams", [(False, False), (True, False), (False, True)], ids=str)
+async def test_once_a_budget_is_spent_the_next_utterance_goes_to_a_cheaper_recogniser(
+    streams: tuple[bool, bool],
+) -> None:
+    own, small = (ScriptedRecognizer(latency_s=0.12, streaming=streaming) for streaming in streams)
+    purse = Purse(9)
+    async with talk({"France": "It is Paris."}, recognizer=own, allowance=purse) as conversation:
+        conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
+        conversation.user.says("please tell me the capital of France again", from_=6.0, to=8.0)
+        await conversation.until(1.0)
+        purse.cheap = replace(a_small_one(), recognizer=small)
+        await conversation.until(5.5)
+        assert not small.calls, "what was being heard goes on where it began"
+        before = len(own.calls)
+        await conversation.until(12.0)
+        assert small.calls
+        assert len(own.calls) == before
+        assert conversation.turns() == [
+            "what is the capital of France", "please tell me the capital of France again",
+        ]  # fmt: skip
+
+
+async def test_a_turn_for_which_nothing_is_free_just_now_gets_an_apology_and_the_conversation_goes_on() -> (
+    None
+):
+    purse = Purse(9)
+    purse.refusal = SetAsideError("what is left is set aside")
+    async with talk({"France": "It is Paris."}, allowance=purse) as conversation:
+        conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
+        await conversation.until(8.0)
+        purse.refusal = None
+        conversation.user.says("what is the capital of France", from_=9.0, to=10.5)
+        await conversation.until(14.0)
+        assert conversation.heard("r1") == apology("en")
+        assert [(event.code, event.retryable) for event in conversation.all(events.Failed)] == [
+            ("set_aside", True)
+        ]
+        assert conversation.heard("r2") == "It is Paris."
+        assert conversation.conversation.ending == ""
 
 
 async def test_an_interrupted_and_an_unfinished_turn_are_settled_too() -> None:

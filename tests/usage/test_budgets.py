@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from tests.usage.till import NOON, Clock, Till, book, open_till, words
 from tests.valkey_server import ValkeyServer
 
 from antiphon.conversation.config import Providers
-from antiphon.conversation.events import Notice, ProviderCall
-from antiphon.errors import BudgetError
+from antiphon.conversation.events import ProviderCall
+from antiphon.errors import BudgetError, SetAsideError
 from antiphon.providers.base import Usage
 from antiphon.providers.scripted import (
     ScriptedLanguageModel,
@@ -24,7 +25,7 @@ from antiphon.providers.scripted import (
     ScriptedVoiceDetector,
 )
 from antiphon.store.valkey import open_valkey
-from antiphon.usage.allowance import Means
+from antiphon.usage.allowance import CHEAPER, CHEAPER_ONCE, PATIENCE_S, Means
 from antiphon.usage.books import Ask, Batch
 from antiphon.usage.budgets import Limits, Past, Tally
 from antiphon.usage.estimate import TurnSize, most
@@ -73,11 +74,41 @@ async def test_turns_under_way_count_before_they_have_spent(tmp_path: Path) -> N
     async with counter(tmp_path, day=3 * RESERVATION) as till:
         for n in range(3):
             await till.allowance.reserve(session_id=f"s{n}", turn_id="t1")
-        with pytest.raises(BudgetError, match=r"filled up again at midnight \(UTC\)"):
+        with pytest.raises(SetAsideError, match="set aside for other turns"):
             await till.allowance.reserve(session_id="s9", turn_id="t1")
         till.allowance.settle(session_id="s0", turn_id="t1")
         await till.keeper.written()
         await till.allowance.reserve(session_id="s9", turn_id="t1")
+
+
+async def test_a_turn_waits_a_moment_for_others_to_be_over(tmp_path: Path) -> None:
+    async with counter(tmp_path, day=RESERVATION) as till:
+        await till.allowance.reserve(session_id="s1", turn_id="t1")
+        asyncio.get_running_loop().call_later(
+            PATIENCE_S - 0.5, lambda: till.allowance.settle(session_id="s1", turn_id="t1")
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            await till.allowance.reserve(session_id="s2", turn_id="t1")
+
+
+async def test_what_is_spent_is_not_waited_for(tmp_path: Path) -> None:
+    async with counter(tmp_path, day=RESERVATION) as till:
+        till.calls("s1", words(100))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(BudgetError, match=r"filled up again at midnight \(UTC\)"):
+            await till.allowance.reserve(session_id="s2", turn_id="t1")
+        assert asyncio.get_running_loop().time() == began
+
+
+async def test_with_warn_money_is_set_aside_too_and_nobody_is_refused(tmp_path: Path) -> None:
+    async with counter(tmp_path, day=2 * RESERVATION, past="warn") as till:
+        till.calls("s9", words(1_000))
+        for n in range(5):
+            await till.allowance.reserve(session_id=f"s{n}", turn_id="t1")
+        assert till.keeper.totals().held == 5 * RESERVATION
+        for n in range(5):
+            till.allowance.settle(session_id=f"s{n}", turn_id="t1")
+        assert till.keeper.totals().held == 0
 
 
 async def test_asking_again_for_a_turn_sets_nothing_more_aside(tmp_path: Path) -> None:
@@ -212,7 +243,7 @@ async def test_degrading_goes_on_for_the_day_with_the_cheaper_ones_and_says_so_o
         assert [notice.kind for notice in grant.notices] == ["budget"]
         # The reply was thrown away, and with it the notice: it comes again, until it was told.
         assert (await till.allowance.reserve(session_id="s1", turn_id="t2")).notices == grant.notices
-        till.allowance.told("s1", Notice(kind="budget", message="told"))
+        till.allowance.told("s1", grant.notices[0])
         later = await till.allowance.reserve(session_id="s1", turn_id="t3")
         assert (later.providers, later.notices) == (cheaper, ())
         assert till.keeper.totals().degraded
@@ -224,9 +255,61 @@ async def test_degrading_goes_on_for_the_day_with_the_cheaper_ones_and_says_so_o
 
 async def test_with_nobody_cheaper_it_stops(tmp_path: Path) -> None:
     async with counter(tmp_path, day=1_000, past="degrade") as till:
+        assert till.allowance.refusal() is None
         await turn(till, "s1", 1, words(100))
         with pytest.raises(BudgetError):
             await till.allowance.reserve(session_id="s1", turn_id="t2")
+        refused = till.allowance.refusal()
+        assert refused is not None, "callers whose turns would be refused are not let in"
+        assert "filled up again at midnight" in refused.message
+        assert {alert.name for alert in till.alerts} == {"nobody cheaper day 2026-11-23"}
+
+
+async def burst(tills: Sequence[Till], turns: int) -> tuple[int, int, set[str]]:
+    """All at once, each costing a tenth of what is set aside: those granted, those degraded, what users were told."""
+    granted, degraded, told = 0, 0, set[str]()
+
+    async def one(n: int) -> None:
+        nonlocal granted, degraded
+        till, session = tills[n % len(tills)], f"s{n}"
+        grant = await till.allowance.reserve(session_id=session, turn_id="t1")
+        granted += grant.providers is None
+        degraded += grant.providers is not None
+        told.update(notice.message for notice in grant.notices)
+        await asyncio.sleep(1.0)
+        till.calls(session, words(RESERVATION // 15 // 10))
+        till.allowance.settle(session_id=session, turn_id="t1")
+
+    await asyncio.gather(*(one(n) for n in range(turns)))
+    return granted, degraded, told
+
+
+async def test_a_burst_against_an_unspent_budget_does_not_degrade_the_day(tmp_path: Path) -> None:
+    means = Means(reservation=lambda: RESERVATION, cheaper=cheap)
+    async with counter(tmp_path, day=35 * RESERVATION, past="degrade", means=means) as till:
+        assert await burst([till], 50) == (35, 15, {CHEAPER_ONCE})
+        assert not till.keeper.totals().degraded
+        assert till.allowance.cheaper("s1") is None
+        assert (await till.allowance.reserve(session_id="s99", turn_id="t2")).providers is None
+
+
+async def test_a_burst_against_an_unspent_budget_ends_no_conversation(tmp_path: Path) -> None:
+    async with counter(tmp_path, day=35 * RESERVATION, past="stop") as till:
+        assert await burst([till], 50) == (50, 0, set())
+
+
+async def test_a_session_is_heard_by_the_cheaper_one_from_the_moment_its_budget_is_spent(
+    tmp_path: Path,
+) -> None:
+    cheaper = cheap()
+    means = Means(reservation=lambda: RESERVATION, cheaper=lambda: cheaper)
+    async with counter(tmp_path, caller=1_000, past="degrade", means=means) as till:
+        till.opens("s1", "ann")
+        till.opens("s2", "bob")
+        assert till.allowance.cheaper("s1") is None
+        till.calls("s1", words(100))
+        assert till.allowance.cheaper("s1") is cheaper
+        assert till.allowance.cheaper("s2") is None
 
 
 async def test_a_model_without_a_price_can_be_made_an_error(tmp_path: Path) -> None:
@@ -267,6 +350,8 @@ def test_a_reservation_covers_the_dearest_that_may_be_asked() -> None:
     size = TurnSize(context_tokens=2_000, reply_tokens=300, tries=1)
     turn_cost = most(book(), who, size, Clock().calendar().today())  # type: ignore[arg-type]
     assert turn_cost == 3_000 + 8_000 + 22_500
+    twice = most(book(), who, replace(size, tries=2), Clock().calendar().today())  # type: ignore[arg-type]
+    assert twice == 2 * (3_000 + 8_000) + 22_500 + 300 * 15, "a reply is not spoken twice, but for a sentence"
 
 
 @given(
@@ -295,7 +380,13 @@ def test_whatever_the_order_spending_stays_below_the_limit_and_one_reservation(
 
 @asynccontextmanager
 async def replicas(
-    server: ValkeyServer, count: int, *, reserved_ms: int = 30_000
+    server: ValkeyServer,
+    count: int,
+    *,
+    reserved_ms: int = 30_000,
+    day: int = 20_000,
+    past: Past = "stop",
+    means: Means | None = None,
 ) -> AsyncIterator[list[Till]]:
     async with AsyncExitStack() as stack:
         tills = []
@@ -303,7 +394,9 @@ async def replicas(
             connection = await stack.enter_async_context(open_valkey(server.url))
             books = ValkeyBooks(connection, reserved_ms=reserved_ms)
             tills.append(
-                await stack.enter_async_context(open_till(books, limits=Limits(day=20_000), past="stop"))
+                await stack.enter_async_context(
+                    open_till(books, limits=Limits(day=day), past=past, means=means)
+                )
             )
         yield tills
 
@@ -340,6 +433,54 @@ async def test_fifty_turns_on_three_replicas_against_a_budget_that_is_nearly_spe
 
 
 @pytest.mark.real_time
+async def test_a_burst_on_three_replicas_does_not_degrade_the_day(valkey: ValkeyServer) -> None:
+    means = Means(reservation=lambda: RESERVATION, cheaper=cheap)
+    async with replicas(valkey, 3, day=35 * RESERVATION, past="degrade", means=means) as tills:
+        assert await burst(tills, 50) == (35, 15, {CHEAPER_ONCE})
+        for till in tills:
+            await till.keeper.written()
+            assert not till.keeper.totals().degraded
+        assert (await tills[0].allowance.reserve(session_id="s99", turn_id="t2")).providers is None
+
+
+@pytest.mark.real_time
+async def test_a_burst_on_three_replicas_ends_no_conversation(valkey: ValkeyServer) -> None:
+    async with replicas(valkey, 3, day=35 * RESERVATION, past="stop") as tills:
+        assert await burst(tills, 50) == (50, 0, set())
+
+
+@pytest.mark.real_time
+async def test_replicas_agree_that_a_day_is_spent(valkey: ValkeyServer) -> None:
+    means = Means(reservation=lambda: RESERVATION, cheaper=cheap)
+    async with replicas(valkey, 2, past="degrade", means=means) as (one, other):
+        one.calls("s1", words(2_000))
+        await one.keeper.written()
+        assert one.allowance.cheaper("s1") is not None
+        grant = await other.allowance.reserve(session_id="s2", turn_id="t1")
+        assert [notice.message for notice in grant.notices] == [CHEAPER]
+        assert other.allowance.cheaper("s2") is not None
+        assert one.keeper.totals().degraded
+        assert other.keeper.totals().degraded
+        assert [*one.thresholds(), *other.thresholds()] == [50, 80, 100], (
+            "who watches is told that it degrades"
+        )
+
+
+@pytest.mark.real_time
+async def test_a_turn_taken_back_and_answered_anew_keeps_its_reservation(valkey: ValkeyServer) -> None:
+    async with replicas(valkey, 1) as (till,):
+        await till.allowance.reserve(session_id="s1", turn_id="t1")
+        till.allowance.settle(session_id="s1", turn_id="t1")
+        await till.allowance.reserve(session_id="s1", turn_id="t1")
+        await till.keeper.written()
+        assert await till.books.held(till.keeper.calendar.today()) == RESERVATION
+        assert till.keeper.totals().held == RESERVATION
+        till.allowance.settle(session_id="s1", turn_id="t1")
+        await till.keeper.written()
+        assert await till.books.held(till.keeper.calendar.today()) == 0
+
+
+@pytest.mark.real_time
 async def test_turns_that_cost_nothing_reserve_and_release_nothing(valkey: ValkeyServer) -> None:
     async with replicas(valkey, 1) as (till,):
         nothing = Ask(id="s1", micros=0, limits={"day 2026-11-23": 20_000})
@@ -358,10 +499,11 @@ async def test_what_a_dead_replica_held_is_free_after_a_while(valkey: ValkeyServ
             )
         last = Ask(id="x", micros=1_000, limits={"day 2026-11-23": 20_000})
         assert await alive.books.reserve(last) == "day 2026-11-23"
+        today = alive.keeper.calendar.today()
         async with asyncio.timeout(10):
-            while await alive.books.reserve(last):  # noqa: ASYNC110 - the store's clock decides, and it tells nobody
+            # The store's clock decides, and it tells nobody.
+            while await alive.books.reserve(last) or await alive.books.held(today) > 1_000:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        assert await alive.books.held(alive.keeper.calendar.today()) == 1_000
 
 
 @pytest.mark.real_time
@@ -371,7 +513,7 @@ async def test_while_the_store_is_away_each_server_decides_by_what_it_knows(valk
         await till.keeper.written()
         valkey.stop()
         await till.allowance.reserve(session_id="s1", turn_id="t1")
-        with pytest.raises(BudgetError):
+        with pytest.raises(SetAsideError):
             await till.allowance.reserve(session_id="s2", turn_id="t1")
         assert till.alerts[-1].kind == "ledger"
         valkey.start()

@@ -71,7 +71,7 @@ async def test_when_the_money_runs_out_the_conversation_ends_politely(tmp_path: 
 
 async def test_when_the_money_runs_out_cheaper_models_go_on(tmp_path: Path) -> None:
     cheap = Providers(
-        recognizer=ScriptedRecognizer(),
+        recognizer=ScriptedRecognizer(latency_s=0.12, provider="local"),
         language_model=ScriptedLanguageModel(["From the small one."], first_token_s=0.05),
         synthesizer=ScriptedSynthesizer(first_chunk_s=0.05),
         voice_detector=ScriptedVoiceDetector(),
@@ -91,4 +91,10 @@ async def test_when_the_money_runs_out_cheaper_models_go_on(tmp_path: Path) -> N
             ]  # fmt: skip
             assert [notice.kind for notice in conversation.all(events.Notice)] == ["budget"]
         assert till.allowance.refusal() is None
+        await till.keeper.written()
+        entries = [entry async for entry in books.entries(*[till.keeper.calendar.today()] * 2)]
+        heard = [(entry.provider, entry.turn) for entry in entries if entry.kind == "asr" and entry.micros]
+        assert heard, "the first turn was heard by the dear one"
+        assert set(heard) == {("scripted", "t1")}
+        assert {entry.turn for entry in entries if entry.provider == "local"} == {"t2", "t3"}
     books.close()

@@ -22,9 +22,14 @@ class Grant:
 class Allowance(Protocol):
     """One for all sessions. What was spent it learns as a ``Listener``, from ``ProviderCall`` events."""
 
+    def cheaper(self, session_id: str) -> Providers | None:
+        """Who goes on in this session instead of its own, now that a budget is spent; None: its own. Asked as the user
+        begins to speak: what is heard is not reserved, as nobody knows yet whether it is a turn."""
+
     async def reserve(self, *, session_id: str, turn_id: str) -> Grant:
         """Before a turn's reply is asked for. Asking again for the same turn gives the same grant. Raises
-        ``BudgetError`` when nothing is left and no cheaper way is allowed. Safe to cancel."""
+        ``BudgetError`` when all is spent and nobody cheaper may go on, ``SetAsideError`` when what is left is set aside
+        for others. Safe to cancel."""
 
     def settle(self, *, session_id: str, turn_id: str) -> None:
         """The turn is over (answered, dropped or failed), and all of its calls were told: free what was reserved."""

@@ -78,6 +78,8 @@ class Conversation:
         )
         self.recorder = FlightRecorder(kept=config.recorded)
         self._providers = providers
+        self._asked = providers
+        """Whom the user's words go to: the cheaper ones once a budget is spent."""
         self._emit = emit
         self._observe = observe
         self._spending = Spending(session_id, allowance)
@@ -334,20 +336,24 @@ class Conversation:
             at = self._ear.position
             if self._ear.skip() and not self._pressed:
                 self._pressed = True
-                self._hearing.speech_started(at)
-                self._publish(events.SpeechStarted(at_s=at))
+                self._speech_started(at)
                 self._tell(t.SpeechStarted(since=at, at=at))
             return
         async for event in self._ear.listen():
             match event:
                 case t.SpeechStarted(since=since):
-                    self._hearing.speech_started(since)
-                    self._publish(events.SpeechStarted(at_s=since))
+                    self._speech_started(since)
                 case t.SpeechPaused(since=since):
                     self._publish(events.SpeechStopped(at_s=since))
                 case t.SpeechFaltered():
                     pass  # nothing to tell anyone but the machine
             self._tell(event)
+
+    def _speech_started(self, since: float) -> None:
+        self._asked = self._spending.providers(self._providers)
+        self._hearing.recognizer = self._asked.recognizer
+        self._hearing.speech_started(since)
+        self._publish(events.SpeechStarted(at_s=since))
 
     def _commit(self) -> None:
         if self._pressed:
@@ -491,7 +497,7 @@ class Conversation:
     async def _prefill_now(self, text: str) -> None:
         messages = self.history.messages(with_user=text)
         try:
-            await self._providers.language_model.prefill(messages, self._options())
+            await self._asked.language_model.prefill(messages, self._options())
         except ProviderError:
             return  # it only saves time
 

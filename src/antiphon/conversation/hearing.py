@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from antiphon.conversation.calls import Asking, CallLog
 from antiphon.conversation.ear import Ear
 from antiphon.errors import ProviderError, ProviderUnavailable
-from antiphon.providers.base import Recognizer, RecognizerStream, Transcript, Usage
+from antiphon.providers.base import ProviderInfo, Recognizer, RecognizerStream, Transcript, Usage
 from antiphon.turns.context import PREROLL_S
 from antiphon.turns.events import Transcribe
 
@@ -51,7 +52,8 @@ class BatchHearing:
     """Each request is one call with all of its sound; a newer request replaces one under way."""
 
     def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> None:
-        self._recognizer = recognizer
+        self.recognizer = recognizer
+        """Whom the next sound goes to; what is under way goes on."""
         self._ear = ear
         self._language = language
         self._spoken = language or ""
@@ -72,7 +74,7 @@ class BatchHearing:
         try:
             final = await self._final(pcm, language, prompt, request.turn)
         except ProviderError as error:
-            if not error.retryable or request.interim or self._recognizer.info.resilient:
+            if not error.retryable or request.interim or self.recognizer.info.resilient:
                 raise
             await asyncio.sleep(RETRY_AFTER_S)
             final = await self._final(pcm, language, prompt, request.turn)
@@ -83,18 +85,18 @@ class BatchHearing:
         )
 
     async def _final(self, pcm: bytes, language: str | None, prompt: str, turn: str) -> Transcript:
-        info = self._recognizer.info
+        recognizer, info = self.recognizer, self.recognizer.info
         asking = Asking(
             kind="asr",
             provider=info.name,
-            transport="stream" if info.streaming else "batch",
+            transport=_transport(info),
             usage=Usage(audio_s=len(pcm) / 2 / 16_000),
             turn_id=turn,
         )
         try:
             with self._calls.asking(asking):
                 async with asyncio.timeout(FINAL_TIMEOUT_S):
-                    async with self._recognizer.open(language=language, prompt=prompt) as stream:
+                    async with recognizer.open(language=language, prompt=prompt) as stream:
                         await stream.send(pcm)
                         await stream.finish()
                         final = await _final_of(stream)
@@ -112,7 +114,8 @@ class StreamHearing:
     """Sound is sent while the user speaks; each pause finishes a stream, and its words join those before."""
 
     def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> None:
-        self._recognizer = recognizer
+        self.recognizer = recognizer
+        """Whom the next sound goes to; what is under way goes on."""
         self._ear = ear
         self._language = language
         self._calls = calls
@@ -219,18 +222,18 @@ class StreamHearing:
         try:
             return await self._one_stream()
         except ProviderError as error:
-            if not error.retryable or self._recognizer.info.resilient:
+            if not error.retryable or self.recognizer.info.resilient:
                 raise
             self._interim = ""
             await asyncio.sleep(RETRY_AFTER_S)
             return await self._one_stream()
 
     async def _one_stream(self) -> Transcript:
-        info = self._recognizer.info
-        self._asking = Asking(kind="asr", provider=info.name, transport="stream")
+        recognizer, info = self.recognizer, self.recognizer.info
+        self._asking = Asking(kind="asr", provider=info.name, transport=_transport(info))
         with self._calls.asking(self._asking) as asking:
             try:
-                async with self._recognizer.open(language=self._language, prompt="") as stream:
+                async with recognizer.open(language=self._language, prompt="") as stream:
                     async with asyncio.TaskGroup() as group:
                         reading = group.create_task(self._read(stream, asking))
                         await self._send(stream, asking)
@@ -288,7 +291,8 @@ Hearing = BatchHearing | StreamHearing
 
 
 def open_hearing(*, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> Hearing:
-    """The kind that fits the recogniser."""
+    """The kind that fits the recogniser. One of the other kind may take its place later: a batch one then tells no
+    words before the end, a streaming one gets its sound all at once."""
     kind = StreamHearing if recognizer.info.streaming else BatchHearing
     return kind(recognizer=recognizer, ear=ear, language=language, calls=calls)
 
@@ -300,6 +304,11 @@ async def _final_of(stream: RecognizerStream) -> Transcript:
         if transcript.final:
             break
     return text
+
+
+def _transport(info: ProviderInfo) -> Literal["batch", "stream"]:
+    """A batch recogniser may take a streaming one's place: it is given the sound as it comes, and billed as one."""
+    return "stream" if info.streaming else "batch"
 
 
 def _too_slow(name: str) -> ProviderError:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from antiphon.conversation.allowance import Allowance, Grant
+from antiphon.conversation.config import Providers
 from antiphon.errors import AntiphonError
 
 FREELY = Grant()
@@ -39,6 +40,10 @@ class Spending:
             return outcome
 
         return granted
+
+    def providers(self, own: Providers) -> Providers:
+        """Whom to ask for what is not a turn yet: the session's own, or who goes on once a budget is spent."""
+        return (self._allowance and self._allowance.cheaper(self._session_id)) or own
 
     def settle(self, turn_id: str) -> None:
         """The turn is over."""

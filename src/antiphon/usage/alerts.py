@@ -107,6 +107,18 @@ def threshold_alert(crossed: Crossed, *, past: Past) -> Alert:
     )
 
 
+def nobody_cheaper_alert(account: str) -> Alert:
+    """A budget is spent, cheaper models are to go on, and there are none."""
+    return Alert(
+        kind="budget",
+        severity="critical",
+        message=f"The budget {account!r} is used up, and no cheaper model is loaded to go on with: turns and new "
+        "callers are refused (ANTIPHON_BUDGET_PAST=degrade). The server's log says why there is none.",
+        name=f"nobody cheaper {account}",
+        details={"account": account},
+    )
+
+
 def unpriced_alert(name: str) -> Alert:
     """A model answered that no row of the price book names."""
     return Alert(

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import structlog
+from itertools import count
 
 from antiphon.conversation.allowance import Grant
 from antiphon.conversation.config import Providers
 from antiphon.conversation.events import Event, Notice
 from antiphon.conversation.listening import SessionFacts
-from antiphon.errors import BudgetError, StoreUnavailable
-from antiphon.usage.alerts import Alert, ledger_alert
+from antiphon.errors import BudgetError, SetAsideError, StoreUnavailable
+from antiphon.usage.alerts import Alert, ledger_alert, nobody_cheaper_alert
 from antiphon.usage.bookkeeper import Bookkeeper
 from antiphon.usage.books import Ask
-from antiphon.usage.entry import caller_account, day_account
 from antiphon.usage.money import shown
 
-GRANTS_KEPT = 10_000
+TURNS_KEPT = 10_000
 """Turns whose grant is remembered; each live session has one or two."""
+
+PATIENCE_S = 2.0
+"""How long a turn waits for others to be over, when what is left of a budget is set aside for them: most turns that are
+taken back, or answered with a word, are by then, and a caller bears no more silence."""
+
+LOOK_AGAIN_S = 0.1
+"""How often it looks meanwhile: the store tells nobody what others let go of."""
 
 SOON_S = 3_600.0
 """A refused caller is told when the budget is filled up again if that is within an hour."""
 
-log = structlog.stdlib.get_logger(__name__)
-
 CHEAPER = "Today's budget is used up. I go on with a simpler model."
 CHEAPER_SESSION = "The budget of this conversation is used up. I go on with a simpler model."
+CHEAPER_ONCE = (
+    "What is left of the budget is set aside for others just now. A simpler model answers this time."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +49,16 @@ class Means:
     """Turns are refused once a model without a price has answered."""
 
 
+@dataclass(slots=True)
+class _Turn:
+    """A turn under way."""
+
+    ask: str
+    """Name of its reservation. A turn that is taken back and answered anew gets another one: the release of the first
+    may still be on its way to the store."""
+    grant: Grant | None = None
+
+
 class BudgetAllowance:
     """One for all sessions of a server. Listens to them too."""
 
@@ -51,31 +68,36 @@ class BudgetAllowance:
         self._keeper = keeper
         self._means = means
         self._alert = alert
-        self._grants: dict[str, Grant] = {}
-        self._told: set[str] = set()
-        """Sessions that were told that it goes on with cheaper models."""
+        self._turns: dict[str, _Turn] = {}
+        self._numbers = count(1)
+        self._told: dict[str, set[str]] = {}
+        """Session → what it was told of its budget."""
 
     # ---- Allowance ----------------------------------------------------------------------------------------
 
+    def cheaper(self, session_id: str) -> Providers | None:
+        """As ``conversation.allowance`` says. Nothing is remembered: what is spent decides, on each replica alike."""
+        used_up = self._keeper.past == "degrade" and self._keeper.tally.used_up(self._limits(session_id))
+        return self._means.cheaper() if used_up else None
+
     async def reserve(self, *, session_id: str, turn_id: str) -> Grant:
         """As ``conversation.allowance`` says. Safe to cancel."""
-        id = f"{session_id}/{turn_id}"
-        if id in self._grants:
-            return self._grants[id]
-        self._refuse_unpriced()
-        ask = self._ask(id, session_id)
-        full = await self._full(ask) if ask.limits and self._keeper.past != "warn" else ""
-        grant = self._past(full, session_id) if full else Grant()
-        if len(self._grants) >= GRANTS_KEPT:
-            self._grants.pop(next(iter(self._grants)))
-        self._grants[id] = grant
-        return grant
+        name = f"{session_id}/{turn_id}"
+        turn = self._turns.get(name)
+        if turn is None:
+            if len(self._turns) >= TURNS_KEPT:
+                self._turns.pop(next(iter(self._turns)))
+            turn = self._turns[name] = _Turn(f"{name}/{next(self._numbers)}")
+        if turn.grant is None:
+            self._refuse_unpriced()
+            turn.grant = await self._grant(self._ask(turn.ask, session_id), session_id)
+        return turn.grant
 
     def settle(self, *, session_id: str, turn_id: str) -> None:
         """As ``conversation.allowance`` says."""
-        id = f"{session_id}/{turn_id}"
-        self._grants.pop(id, None)
-        self._keeper.released(id, session_id)
+        turn = self._turns.pop(f"{session_id}/{turn_id}", None)
+        if turn is not None:
+            self._keeper.released(turn.ask, session_id)
 
     # ---- Listener -----------------------------------------------------------------------------------------
 
@@ -85,80 +107,104 @@ class BudgetAllowance:
     def told(self, session_id: str, event: Event) -> None:
         """A notice comes with a reply that is kept; one that is thrown away takes its notices with it."""
         if isinstance(event, Notice) and event.kind == "budget":
-            self._told.add(session_id)
+            self._told.setdefault(session_id, set()).add(event.message)
 
     def refused(self, reason: str) -> None:
         """Nothing was set aside."""
 
     def closed(self, session_id: str, reason: str) -> None:
         """Free what a turn that never ended had set aside."""
-        self._told.discard(session_id)
+        self._told.pop(session_id, None)
         prefix = f"{session_id}/"
-        for id in [id for id in (*self._grants, *self._keeper.tally.asks) if id.startswith(prefix)]:
-            self._grants.pop(id, None)
-            self._keeper.released(id, session_id)
+        for name in [name for name in self._turns if name.startswith(prefix)]:
+            del self._turns[name]
+        for ask in [ask for ask in self._keeper.tally.asks if ask.startswith(prefix)]:
+            self._keeper.released(ask, session_id)
 
     # ---- admission ----------------------------------------------------------------------------------------
 
     def refusal(self, caller: str = "") -> BudgetError | None:
         """Why a new caller cannot be let in; None when one can."""
         keeper = self._keeper
-        if keeper.past != "stop":
+        if keeper.past == "warn":
             return None
-        today = keeper.calendar.today().isoformat()
-        limits = {day_account(today): keeper.limits.day}
-        if caller:
-            limits[caller_account(today, caller)] = keeper.limits.caller
-        for account, limit in limits.items():
-            if limit and keeper.tally.spent(account) >= limit:
-                return self._spent(account)
-        return None
+        used_up = keeper.tally.used_up(keeper.limits.of_day(keeper.calendar.today().isoformat(), caller))
+        return self._spent(used_up) if used_up and self._cheaper() is None else None
 
     # ---- deciding -----------------------------------------------------------------------------------------
 
-    def _ask(self, id: str, session_id: str) -> Ask:
+    def _limits(self, session_id: str) -> Mapping[str, int]:
         keeper = self._keeper
-        limits = keeper.limits.of(
+        return keeper.limits.of(
             day=keeper.calendar.today().isoformat(),
             session=session_id,
             caller=keeper.caller_of(session_id),
         )
-        return Ask(id=id, micros=max(self._means.reservation(), round(keeper.dearest_turn)), limits=limits)
 
-    async def _full(self, ask: Ask) -> str:
-        """Set money aside; the account that is full, if one is."""
+    def _ask(self, id: str, session_id: str) -> Ask:
+        most = max(self._means.reservation(), round(self._keeper.dearest_turn))
+        return Ask(id=id, micros=most, limits=self._limits(session_id))
+
+    def _cheaper(self) -> Providers | None:
+        return self._means.cheaper() if self._keeper.past == "degrade" else None
+
+    async def _grant(self, ask: Ask, session_id: str) -> Grant:
+        """Money is set aside, or somebody cheaper goes on. What is spent stays spent, for the rest of the day; what is
+        set aside is free again soon."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_S
+        while not await self._set_aside(ask):
+            used_up, cheaper = self._keeper.tally.used_up(ask.limits), self._cheaper()
+            if cheaper is not None:
+                return Grant(providers=cheaper, notices=self._notices(used_up, session_id))
+            if used_up:
+                raise self._spent(used_up)
+            if loop.time() >= until:
+                raise SetAsideError(
+                    "what is left of the budget is set aside for other turns; say it again in a moment"
+                )
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return Grant()
+
+    async def _set_aside(self, ask: Ask) -> bool:
+        """False: nothing is left for it."""
         keeper = self._keeper
-        if already := next((name for name in ask.limits if name in keeper.degraded), ""):
-            return already
+        if not ask.limits:
+            return True
+        if keeper.past == "warn":  # to be seen; nobody is refused
+            keeper.tally.hold(ask)
+            return True
+        if keeper.tally.used_up(ask.limits):
+            return False
         if not keeper.books.shared:
-            return keeper.tally.reserve(ask)
+            return not keeper.tally.reserve(ask)
         # Held here first: a turn that is dropped while the store answers lets go of it there too.
         keeper.tally.hold(ask)
         try:
             full = await keeper.books.reserve(ask)
+            if full:  # by what others spent, or by what they set aside?
+                keeper.tally.booked.update(await keeper.books.spent(keeper.calendar.today()))
         except StoreUnavailable as error:
             # What this server knows decides: a store that is away is no reason to be silent.
             self._alert(ledger_alert(error.message))
             keeper.tally.release(ask.id)
-            return keeper.tally.reserve(ask)
+            return not keeper.tally.reserve(ask)
         if full:
             keeper.tally.release(ask.id)
-        return full
+        return not full
 
-    def _past(self, account: str, session_id: str) -> Grant:
-        """The budget is spent."""
-        cheaper = self._means.cheaper() if self._keeper.past == "degrade" else None
-        if cheaper is None:
-            raise self._spent(account)
-        if account not in self._keeper.degraded:
-            self._keeper.degraded.add(account)
-            log.warning("going on with cheaper models", account=account)
-        message = CHEAPER_SESSION if account.startswith("session ") else CHEAPER
-        notices = () if session_id in self._told else (Notice(kind="budget", message=message),)
-        return Grant(providers=cheaper, notices=notices)
+    def _notices(self, used_up: str, session_id: str) -> tuple[Notice, ...]:
+        """What the user is told, once."""
+        message = CHEAPER_ONCE
+        if used_up:
+            message = CHEAPER_SESSION if used_up.startswith("session ") else CHEAPER
+        told = message in self._told.get(session_id, ())
+        return () if told else (Notice(kind="budget", message=message),)
 
     def _spent(self, account: str) -> BudgetError:
         keeper = self._keeper
+        if keeper.past == "degrade":
+            self._alert(nobody_cheaper_alert(account))
         if account.startswith("session "):
             return BudgetError(
                 f"the budget of this conversation ({shown(keeper.limits.session)}) is used up; start a new one"

@@ -76,8 +76,6 @@ class Bookkeeper:
         self.tally = Tally()
         self.unpriced: dict[str, int] = {}
         """``provider:model`` → calls without a price."""
-        self.degraded: set[str] = set()
-        """Accounts that go on with cheaper models."""
         self.lost = 0
         self.alert = alert
         self._retention_days = retention_days
@@ -313,7 +311,6 @@ class Bookkeeper:
                 if today != day or len(self.tally.booked) > 8_192:
                     day = today
                     self.tally.forget(today.isoformat())
-                    self.degraded &= {name for name in self.degraded if today.isoformat() in name}
                     await self._prune()
             except StoreUnavailable as error:
                 self.alert(ledger_alert(error.message))
@@ -341,7 +338,8 @@ class Bookkeeper:
             limit=self.limits.day,
             held=self.tally.held.get(account, 0),
             past=self.past,
-            degraded=account in self.degraded,
+            degraded=self.past == "degrade"
+            and bool(self.tally.used_up(self.limits.of_day(today.isoformat()))),
             lines=tuple(running.line() for running in self._lines.values()),
             discarded=self._discarded,
             unpriced=dict(self.unpriced),

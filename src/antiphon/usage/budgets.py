@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +28,10 @@ class Limits:
 
     def __bool__(self) -> bool:
         return bool(self.day or self.session or self.caller)
+
+    def of_day(self, day: str, caller: str = "") -> dict[str, int]:
+        """The accounts of a day, and of a caller's day, that have a limit."""
+        return self.of(day=day, session=SERVER, caller=caller)
 
     def of(self, *, day: str, session: str, caller: str) -> dict[str, int]:
         """The accounts a turn counts towards that have a limit."""
@@ -66,6 +71,10 @@ class Tally:
         else:
             self.pending.pop(account, None)
         self.booked[account] = total
+
+    def used_up(self, limits: Mapping[str, int]) -> str:
+        """The first of these accounts whose limit is spent, whatever is set aside; empty when there is none."""
+        return next((account for account, limit in limits.items() if self.spent(account) >= limit), "")
 
     def full(self, ask: Ask) -> str:
         """The account that has nothing left for this turn; empty when there is none. A turn is let in while anything is
