@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from random import Random
 
@@ -226,6 +226,19 @@ async def test_a_restart_goes_on_with_the_day(tmp_path: Path) -> None:
         async with Keeper(recent, DayFiles(tmp_path, zone=UTC), days=30).keeping():
             Told([recent], clock).tell(call("asr", "a:b", audio_s=1.0))
     assert recent.minutes.total(NOON, NOON).providers["asr", "a:b"].calls == 2
+
+
+async def test_old_days_go_and_a_clock_that_jumps_deletes_none(tmp_path: Path) -> None:
+    clock = Clock()
+    files = DayFiles(tmp_path, zone=UTC)
+    files.append(files.lines({int(NOON // 60) - day * 1_440: Tally(turns=1) for day in range(60)}))
+    keeper = Keeper(Recent(now=clock), files, days=30)
+    await keeper.write()
+    kept = files.days()
+    assert kept[0] == date(2026, 11, 23) - timedelta(days=30 + 6)
+    clock.at += 800 * 86_400
+    await keeper.write()
+    assert files.days() == kept
 
 
 async def test_a_disk_that_refuses_costs_nothing_but_the_report(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import date, timedelta
 
+from antiphon.store.retention import first_kept
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.logs import logger
 from antiphon.telemetry.recent import Recent
@@ -69,7 +70,8 @@ class Keeper:
     def _append(self, lines: dict[date, bytes]) -> None:
         self._files.append(lines)
         today = self._files.day_of(int(self._recent.now // 60))
-        self._files.drop_before(today - timedelta(days=self._days))
+        if (first := first_kept(self._files.days(), today, self._days)) is not None:
+            self._files.drop_before(first)
 
     def _restore(self) -> None:
         """The last 24 hours, so that a restart does not empty the operator page."""
