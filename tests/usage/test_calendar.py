@@ -69,8 +69,17 @@ def test_a_clock_that_was_years_ahead_holds_the_day_for_a_day() -> None:
 
 def test_a_day_that_the_ledger_has_does_not_come_again_after_a_restart() -> None:
     calendar = Clock().calendar()
-    calendar.not_before(date(2026, 11, 24))
+    calendar.not_before([date(2026, 11, 20), date(2026, 11, 24)])
     assert calendar.today() == date(2026, 11, 24)
+
+
+def test_a_day_of_a_clock_that_was_years_ahead_does_not_come_again_after_a_restart() -> None:
+    calendar = Clock().calendar()
+    calendar.not_before([date(2026, 11, 22), date(2026, 11, 24), date(2029, 1, 31)])
+    assert calendar.today() == date(2026, 11, 24)
+    calendar = Clock().calendar()
+    calendar.not_before([date(2026, 11, 25), date(2029, 1, 31)])
+    assert calendar.today() == date(2026, 11, 23)
 
 
 @pytest.mark.parametrize("name", ["Europe/Atlantis", "", "../etc/passwd", "CEST+1"])

@@ -95,7 +95,7 @@ async def test_what_is_written_is_there_and_adds_up(opening: Open) -> None:
         assert await books.by("day", *EVER) == {"2026-11-23": 60}
         assert await books.by("provider", *EVER) == {"openai": 60}
         assert dict(await books.spent(TODAY)) == {"day 2026-11-23": 60, "key 2026-11-23 ann": 60}
-        assert await books.latest_day() == TODAY
+        assert list(await books.days()) == [TODAY]
 
 
 @pytest.mark.real_time
@@ -243,6 +243,42 @@ async def test_midnight_and_a_clock_set_back(tmp_path: Path) -> None:
         await till.keeper.written()
     assert await books.by("day", *EVER) == {"2026-11-23": 15_000, "2026-11-24": 3_000}
     books.close()
+
+
+async def test_a_clock_that_jumps_ahead_deletes_nothing_and_does_not_stay(tmp_path: Path) -> None:
+    books, clock = SqliteBooks(tmp_path), Clock()
+    old = [entry(n, day=TODAY - timedelta(days=n)) for n in range(450)]
+    await books.append(batch(*old))
+    async with open_till(books, clock=clock, limits=Limits(day=20_000), retention_days=400) as till:
+        kept = [one.id async for one in books.entries(*EVER)]
+        assert len(kept) == 407
+        till.calls("s1", words(1_400))
+        clock.wall += 800 * 86_400
+        await asyncio.sleep(12)
+        till.calls("s1", words(10))
+        await till.keeper.written()
+        assert till.keeper.totals().day == "2029-01-31"
+        assert len([one async for one in books.entries(*EVER)]) == 407 + 2
+    clock.wall += 20 * 3_600
+    async with open_till(books, clock=clock, limits=Limits(day=20_000), retention_days=400) as till:
+        assert len([one async for one in books.entries(*EVER)]) == 407 + 1, (
+            "a day has passed, as far as is known"
+        )
+    clock.wall -= 800 * 86_400 + 18 * 3_600
+    async with open_till(books, clock=clock, limits=Limits(day=20_000), retention_days=400) as till:
+        assert (till.keeper.totals().day, till.keeper.totals().spent) == ("2026-11-23", 21_010)
+        assert till.allowance.refusal() is not None, "what was spent on the day before the jump is known"
+    books.close()
+
+
+@pytest.mark.real_time
+async def test_a_replica_whose_clock_is_ahead_takes_no_other_along(valkey: ValkeyServer) -> None:
+    ahead = Clock(wall=NOON + 800 * 86_400)
+    async with open_valkey(valkey.url) as connection:
+        async with open_till(ValkeyBooks(connection), clock=ahead) as till:
+            till.calls("s1", words(10))
+        async with open_till(ValkeyBooks(connection)) as till:
+            assert till.keeper.totals().day == "2026-11-23"
 
 
 @pytest.mark.real_time

@@ -61,8 +61,9 @@ class Till:
     alerted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def alert(self, alert: Alert) -> None:
-        """Kept, to be looked at."""
+        """Kept, to be looked at; the operator knows at once."""
         self.alerts.append(alert)
+        alert.delivered()
         self.alerted.set()
 
     def opens(self, session: str, caller: str = "") -> None:
@@ -86,6 +87,7 @@ async def open_till(
     clock: Clock | None = None,
     prices: str = PRICES,
     zone: str = "UTC",
+    retention_days: int = 0,
 ) -> AsyncIterator[Till]:
     """A till that keeps its books until it is left."""
     clock = clock or Clock()
@@ -95,6 +97,7 @@ async def open_till(
         calendar=clock.calendar(zone),
         limits=limits,
         past=past,
+        retention_days=retention_days,
     )
     allowance = BudgetAllowance(
         keeper, means or Means(reservation=lambda: 1_000), alert=lambda alert: keeper.alert(alert)

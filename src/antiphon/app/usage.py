@@ -174,7 +174,11 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
     else:
         password = settings.store_password.get_secret_value()
         async with open_valkey(settings.store, password=password) as valkey:
-            yield ValkeyBooks(valkey)
+            shared = ValkeyBooks(valkey, folder=settings.data)
+            try:
+                yield shared
+            finally:
+                shared.close()
 
 
 @asynccontextmanager

@@ -55,6 +55,8 @@ class Alert:
     name: str
     """What it is about: the same name is not told of twice within ``REPEAT_S``."""
     details: Mapping[str, str | int | float] = field(default_factory=dict)
+    delivered: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    """To be called by whoever takes it, when the operator has it: once, and never if it cannot be delivered."""
 
 
 class Sink(Protocol):
@@ -82,9 +84,11 @@ class Alerts:
         write("alert", kind=alert.kind, problem=alert.message, **alert.details)
         for sink in self._sinks:
             sink.give(alert)
+        if not self._sinks:
+            alert.delivered()
 
 
-def threshold_alert(crossed: Crossed, *, past: Past) -> Alert:
+def threshold_alert(crossed: Crossed, *, past: Past, delivered: Callable[[], None] = lambda: None) -> Alert:
     """A budget has come to 50, 80 or 100 %."""
     period, _, rest = crossed.account.partition(" ")
     whose = {
@@ -97,13 +101,14 @@ def threshold_alert(crossed: Crossed, *, past: Past) -> Alert:
         kind="budget",
         severity="critical" if crossed.threshold >= 100 else "warning",
         message=f"{whose} is {crossed.threshold} % spent: {shown(crossed.spent)} of {shown(crossed.limit)}{end}.",
-        name=f"{crossed.account} {crossed.threshold} {crossed.limit}",
+        name=crossed.name,
         details={
             "account": crossed.account,
             "threshold": crossed.threshold,
             "spent_usd": dollars(crossed.spent),
             "limit_usd": dollars(crossed.limit),
         },
+        delivered=delivered,
     )
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from itertools import count
 
 import structlog
@@ -20,8 +22,9 @@ import structlog
 from antiphon.conversation.events import Event, ProviderCall, ReplyDone
 from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import StoreUnavailable
+from antiphon.store.retention import first_kept
 from antiphon.usage.alerts import Alert, ledger_alert, threshold_alert, unpriced_alert
-from antiphon.usage.books import Batch, Books, Line, Written
+from antiphon.usage.books import Batch, Books, Crossed, Line, Written
 from antiphon.usage.budgets import Limits, Past, Tally
 from antiphon.usage.calendar import Calendar
 from antiphon.usage.entry import Entry, day_account, entry_of
@@ -41,6 +44,10 @@ RETRY_S = (0.25, 0.5, 1.0, 2.0, 5.0)
 REFRESH_S = 5.0
 """How often reservations are renewed, and what others spent is looked up, where the ledger is shared."""
 
+FAREWELL_S = 3.0
+"""How long a server that stops waits for the webhook to take what was told of budgets. What it has not taken by then is
+told by whoever starts next."""
+
 NAMES_KEPT = 256
 """Models without a price, and lines of totals, that are told apart: names come from vendors."""
 
@@ -52,6 +59,13 @@ class _Released:
     """A turn is over: let go of what was set aside for it, after its entries."""
 
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The operator knows of a threshold: nobody else has to tell."""
+
+    name: str
 
 
 class Bookkeeper:
@@ -80,7 +94,7 @@ class Bookkeeper:
         self.alert = alert
         self._retention_days = retention_days
         self._callers: dict[str, str] = {}
-        self._queue: deque[Entry | _Released] = deque()
+        self._queue: deque[Entry | _Released | _Told] = deque()
         self._writing: Batch | None = None
         self._wake = asyncio.Event()
         self._many = asyncio.Event()
@@ -89,6 +103,9 @@ class Bookkeeper:
         self._stopping = False
         self._waited_for = False
         """Somebody waits until all is written."""
+        self._telling: set[str] = set()
+        """Thresholds that the operator does not know of yet, and this server tells of."""
+        self._all_told = asyncio.Event()
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(8),) for number in count(1))
         self._lines: dict[tuple[str, str, str], _Running] = {}
         self._discarded = 0
@@ -184,7 +201,7 @@ class Bookkeeper:
 
     # ---- writing ------------------------------------------------------------------------------------------
 
-    def _put(self, item: Entry | _Released) -> None:
+    def _put(self, item: Entry | _Released | _Told) -> None:
         self._queue.append(item)
         if len(self._queue) > KEPT:
             self._give_up(self._queue.popleft())
@@ -193,7 +210,7 @@ class Bookkeeper:
         if len(self._queue) >= self.books.gather.many:
             self._many.set()
 
-    def _give_up(self, item: Entry | _Released) -> None:
+    def _give_up(self, item: Entry | _Released | _Told) -> None:
         match item:
             case Entry():
                 self.lost += 1
@@ -203,15 +220,21 @@ class Bookkeeper:
                     )
             case _Released():
                 self.tally.release(item.id)
+            case _Told():
+                pass  # it is told of once more
 
     async def load(self) -> None:
         """What was spent before this start. A ledger that cannot be read is no reason not to serve."""
+        await self._attempt(self._resume)
+        await self._attempt(self._prune)
+
+    async def _resume(self) -> None:
+        self.calendar.not_before(await self.books.days())
+        self.tally.booked.update(await self.books.spent(self.calendar.today()))
+
+    async def _attempt(self, what: Callable[[], Awaitable[None]]) -> None:
         try:
-            latest = await self.books.latest_day()
-            if latest is not None:
-                self.calendar.not_before(latest)
-            self.tally.booked.update(await self.books.spent(self.calendar.today()))
-            await self._prune()
+            await what()
         except StoreUnavailable as error:
             self.alert(ledger_alert(error.message))
 
@@ -219,18 +242,26 @@ class Bookkeeper:
         """Write until ``stop``, then what is left. Safe to cancel: what is left is lost then."""
         async with asyncio.TaskGroup() as tasks:
             refreshing = tasks.create_task(self._refresh())
-            attempt = 0
-            while not (self._stopping and self._writing is None and not self._queue):
-                await self._gather()
-                if await self._write():
-                    attempt = 0
-                elif self._stopping and attempt >= len(RETRY_S):
-                    log.error("ledger not written", entries=self._unwritten)
-                    break
-                else:
-                    await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
-                    attempt += 1
+            await self._write_all()
             refreshing.cancel()
+            if self._telling:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL_S):
+                        await self._all_told.wait()
+                await self._write_all()
+
+    async def _write_all(self) -> None:
+        attempt = 0
+        while not (self._stopping and self._writing is None and not self._queue):
+            await self._gather()
+            if await self._write():
+                attempt = 0
+            elif self._stopping and attempt >= len(RETRY_S):
+                log.error("ledger not written", entries=self._unwritten)
+                break
+            else:
+                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                attempt += 1
 
     async def written(self) -> None:
         """Returns when the ledger has all that was told, as soon as can be. Safe to cancel."""
@@ -263,7 +294,7 @@ class Bookkeeper:
         if self._writing is None:
             self._writing = self._next_batch()
         batch = self._writing
-        if not batch.entries and not batch.released:
+        if not (batch.entries or batch.released or batch.told):
             self._writing = None
             return True
         try:
@@ -285,7 +316,8 @@ class Bookkeeper:
         for entry in entries if self.limits else ():
             limits |= self.limits.of(day=entry.day, session=entry.session, caller=entry.caller)
         released = tuple(item.id for item in taken if isinstance(item, _Released))
-        return Batch(id=next(self._ids), entries=entries, released=released, limits=limits)
+        told = tuple(item.name for item in taken if isinstance(item, _Told))
+        return Batch(id=next(self._ids), entries=entries, released=released, limits=limits, told=told)
 
     def _count(self, batch: Batch, written: Written) -> None:
         costs: dict[str, int] = {}
@@ -297,29 +329,50 @@ class Bookkeeper:
         for id in batch.released:
             self.tally.release(id)
         for crossed in written.crossed:
-            self.alert(threshold_alert(crossed, past=self.past))
+            self._tell(crossed)
+
+    def _tell(self, crossed: Crossed) -> None:
+        self._telling.add(crossed.name)
+        self._all_told.clear()
+        self.alert(threshold_alert(crossed, past=self.past, delivered=partial(self._told, crossed.name)))
+
+    def _told(self, name: str) -> None:
+        if name in self._telling:
+            self._telling.remove(name)
+            self._put(_Told(name))
+        if not self._telling:
+            self._all_told.set()
 
     async def _refresh(self) -> None:
         day = self.calendar.today()
         while True:
             await asyncio.sleep(REFRESH_S)
             today = self.calendar.today()
-            try:
-                if self.books.shared:
-                    await self.books.renew(tuple(self.tally.asks))
-                    self.tally.booked.update(await self.books.spent(today))
-                if today != day or len(self.tally.booked) > 8_192:
-                    day = today
-                    self.tally.forget(today.isoformat())
-                    await self._prune()
-            except StoreUnavailable as error:
-                self.alert(ledger_alert(error.message))
+            if self.books.shared or today != day:
+                await self._attempt(partial(self._look_up, today))
+            await self._attempt(self._take_up_telling)
+            if today != day or len(self.tally.booked) > 8_192:
+                self.tally.forget(today.isoformat())
+            if today != day:
+                if abs(today - day) > timedelta(days=1):
+                    log.warning("the clock has jumped", day=str(today), before=str(day))
+                day = today
+                await self._attempt(self._prune)
+
+    async def _look_up(self, today: date) -> None:
+        await self.books.renew(tuple(self.tally.asks))
+        self.tally.booked.update(await self.books.spent(today))
+
+    async def _take_up_telling(self) -> None:
+        for crossed in await self.books.untold(tuple(self._telling), next(self._ids)):
+            self._tell(crossed)
 
     async def _prune(self) -> None:
-        if self._retention_days:
-            before = self.calendar.today() - timedelta(days=self._retention_days)
-            if entries := await self.books.prune(before):
-                log.info("ledger pruned", before=str(before), entries=entries)
+        if not self._retention_days:
+            return
+        before = first_kept(await self.books.days(), self.calendar.today(), self._retention_days)
+        if before is not None and (entries := await self.books.prune(before)):
+            log.info("ledger pruned", before=str(before), entries=entries)
 
     # ---- what it looks like -------------------------------------------------------------------------------
 

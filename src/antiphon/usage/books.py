@@ -24,6 +24,17 @@ class Crossed:
     limit: int
     """Micro-dollars."""
 
+    @property
+    def name(self) -> str:
+        """By which it is remembered: each is told of once."""
+        return f"{self.account} {self.threshold} {self.limit}"
+
+    @classmethod
+    def of(cls, name: str, spent: int) -> Crossed:
+        """The one with this name, when so much is spent."""
+        account, threshold, limit = name.rsplit(" ", 2)
+        return cls(account=account, threshold=int(threshold), spent=spent, limit=int(limit))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
@@ -32,6 +43,7 @@ class Written:
     spent: Mapping[str, int] = field(default_factory=dict)
     """Account → micro-dollars in all, for the accounts that the batch touched."""
     crossed: tuple[Crossed, ...] = ()
+    """To be told of by whoever wrote the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +56,8 @@ class Batch:
     """Reservations that are over."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Account → micro-dollars, for those that have a budget."""
+    told: tuple[str, ...] = ()
+    """Names of thresholds that the operator has been told of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +103,15 @@ class Gather:
 
 
 SOON = Gather(0.1, 8)
-"""Where what is not written is lost with the process: 10 commits a second at most, and a kill -9 takes what ended in
-that time, fewer calls than are in flight, which last longer."""
+"""Where others wait for it, or where what is not written is lost with the process: 10 commits a second at most, and a
+kill -9 takes what ended in that time, fewer calls than are in flight, which last longer."""
+
+TAKEN_S = 30.0
+"""For how long what a server has taken on is its own: money set aside, thresholds to tell of. Live ones say every 5 s
+that they are still at it; what a dead one had is free again then."""
+
+UNTOLD = 20
+"""Thresholds taken over from the dead at a time."""
 
 
 class Books(Protocol):
@@ -124,8 +145,12 @@ class Books(Protocol):
     async def held(self, day: date) -> int:
         """Micro-dollars set aside on a day, by everyone."""
 
-    async def latest_day(self) -> date | None:
-        """The last day that has entries."""
+    async def untold(self, telling: Sequence[str], teller: str) -> Sequence[Crossed]:
+        """Thresholds that nobody tells of any more, as whoever was to has died: now this server does. ``telling``:
+        names of those that it is telling of already, and goes on to. ``teller``: an id never used before."""
+
+    async def days(self) -> Sequence[date]:
+        """Those that have entries, the first one first."""
 
     async def lines(self, first: date, last: date) -> tuple[Line, ...]:
         """Sums by kind, provider and model over these days, both included."""

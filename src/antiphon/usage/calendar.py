@@ -2,12 +2,13 @@
 
 A budget is for a day, so what day it is must not be a way to spend twice: once a day has begun, no earlier one comes
 back. A clock that is set back (a wrong clock corrected) leaves the day as it is,
-until it catches up or a whole day has really passed.
+until it catches up or a whole day has really passed. A clock that was ahead by more than a day was wrong, and the next
+start does not go by what was booked then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -73,9 +74,11 @@ class Calendar:
             self._span = (0.0, 0.0)
         return self._day
 
-    def not_before(self, day: date) -> None:
-        """The ledger has this day already: as if it had been seen."""
-        self._day = max(self._day, day)
+    def not_before(self, days: Iterable[date]) -> None:
+        """The ledger has these days already: as if the last had been seen, unless it is more than a day ahead. A clock
+        set back by hours brings no day back; one that had been ahead for longer holds none."""
+        tomorrow = self.day_of(self._wall()) + timedelta(days=1)
+        self._day = max([self._day, *(day for day in days if day <= tomorrow)])
         self._span = (0.0, 0.0)
 
     def until_tomorrow_s(self) -> float:

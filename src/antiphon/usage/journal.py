@@ -1,7 +1,7 @@
-"""What a ledger in a file does not have yet: a line a call, appended when the call ends, so that a kill -9 takes none.
+"""What the ledger does not have yet: a line a call, appended when the call ends, so that a kill -9 takes none.
 
-A commit of SQLite costs as much processor time as fifty of these lines, so entries are gathered for seconds and
-committed together; until then they are here. A line is handed to the system: that is what outlives the process, and
+A commit of SQLite, or a way to the store, costs as much processor time as fifty of these lines, so entries are gathered
+and written together; until then they are here. A line is handed to the system: that is what outlives the process, and
 takes microseconds. Once a second a thread has the disk take what was handed over (``unsynced``). Each process has a
 file of its own, locked while it lives; whoever opens the ledger next takes over the files of those that are dead. An
 entry that is written twice counts once (its id), so a line that the ledger has already does no harm.
@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,6 @@ from typing import Any
 import structlog
 
 from antiphon.usage.entry import COLUMNS, Entry, of_row
-
-PATTERN = "ledger-*.journal"
 
 ENOUGH_BYTES = 64 * 1024
 """A file is emptied once it is larger and the ledger has everything: every half minute of 50 busy sessions, and read in
@@ -53,9 +51,12 @@ HEAD = _encoded(COLUMNS).encode()
 class Journal:
     """Of one process. It never raises: a disk that takes no line will not take the ledger either, and that is told."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        """``clock`` in seconds."""
+    def __init__(
+        self, folder: Path, *, ledger: str = "ledger", clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """``ledger``: which one it is for, with which its name begins; ``clock`` in seconds."""
         self._folder = folder
+        self._ledger = ledger
         self._clock = clock
         self._path: Path | None = None
         self._file = -1
@@ -131,7 +132,7 @@ class Journal:
     def _open(self) -> None:
         """A file of our own. It gets its name when it is locked: with it, an unlocked one is a dead process's."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._folder / f"ledger-{secrets.token_hex(8)}.journal"
+        path = self._folder / f"{self._ledger}-{secrets.token_hex(8)}.journal"
         new = path.with_suffix(".new")
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
@@ -167,28 +168,33 @@ def _sync(file: int, folder: Path) -> None:
         os.close(file)
 
 
-def take_over(folder: Path, write: Callable[[Sequence[Entry]], None]) -> int:
-    """Write what dead processes left into the ledger, and delete their files; returns how many entries that were.
-    What ``write`` raises leaves the file for the next time."""
-    count = 0
-    for path in sorted(folder.glob(PATTERN)):
+def left_behind(folder: Path, ledger: str = "ledger") -> Generator[Sequence[Entry]]:
+    """What dead processes left, the entries of one file after the other: write them before the next is asked for, as
+    the file goes then. To be closed, so that no file stays locked; raises nothing."""
+    for path in sorted(folder.glob(f"{ledger}-*.journal")):
         try:
             file = os.open(path, os.O_RDONLY)
         except OSError:
             continue  # just deleted, or of another user
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            entries = list(_entries(path))
-            write(entries)
-            path.unlink(missing_ok=True)
-            count += len(entries)
-        except BlockingIOError:
-            continue  # of a process that lives
-        except (OSError, _Unreadable) as error:
-            log.error("what a killed server left cannot be read", file=path.name, problem=str(error))
+            entries = _of_the_dead(file, path)
+            if entries is not None:
+                yield entries
+                with suppress(OSError):  # taken over again at the next start, which changes nothing
+                    path.unlink(missing_ok=True)
         finally:
             os.close(file)
-    return count
+
+
+def _of_the_dead(file: int, path: Path) -> Sequence[Entry] | None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return list(_entries(path))
+    except BlockingIOError:
+        return None  # of a process that lives
+    except (OSError, _Unreadable) as error:
+        log.error("what a killed server left cannot be read", file=path.name, problem=str(error))
+        return None
 
 
 class _Unreadable(Exception):

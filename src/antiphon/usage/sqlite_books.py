@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -21,13 +22,25 @@ from typing import Any, TypeVar
 import structlog
 
 from antiphon.errors import StoreUnavailable
-from antiphon.usage.books import GROUPS, SOON, THRESHOLDS, Ask, Batch, Crossed, Gather, Line, Written
+from antiphon.usage.books import (
+    GROUPS,
+    SOON,
+    TAKEN_S,
+    THRESHOLDS,
+    UNTOLD,
+    Ask,
+    Batch,
+    Crossed,
+    Gather,
+    Line,
+    Written,
+)
 from antiphon.usage.entry import COLUMNS, Entry, of_row
-from antiphon.usage.journal import Journal, take_over
+from antiphon.usage.journal import Journal, left_behind
 
 FILE = "ledger.sqlite3"
 
-VERSION = 1
+VERSION = 2
 """``user_version`` of the file's layout."""
 
 BUSY_S = 5.0
@@ -59,13 +72,27 @@ CREATE TABLE IF NOT EXISTS calls ({
 });
 CREATE INDEX IF NOT EXISTS calls_day ON calls (day);
 CREATE TABLE IF NOT EXISTS spent (account TEXT PRIMARY KEY, micros INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS crossings (name TEXT PRIMARY KEY, batch TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS thresholds (
+    name TEXT PRIMARY KEY, account TEXT NOT NULL, teller TEXT NOT NULL, until REAL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS thresholds_untold ON thresholds (until) WHERE until IS NOT NULL;
 PRAGMA user_version = {VERSION};
 """
+"""A threshold is there once it was reached; ``teller`` is the batch that reached it, or who took over from it;
+``until``, seconds since 1970: how long it is the teller's to tell; NULL: the operator was told."""
 
 INSERT = f"INSERT OR IGNORE INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 ADD = "INSERT INTO spent VALUES (?, ?) ON CONFLICT DO UPDATE SET micros = micros + excluded.micros RETURNING micros"
-CROSS = "INSERT OR IGNORE INTO crossings VALUES (?, ?)"
+CROSS = "INSERT OR IGNORE INTO thresholds VALUES (?, ?, ?, ?)"
+MINE = "SELECT 1 FROM thresholds WHERE name = ? AND teller = ? AND until IS NOT NULL"
+TAKE = "UPDATE thresholds SET until = ?, teller = ? WHERE name = ?"
+TAKEN = "UPDATE thresholds SET until = ? WHERE name = ? AND until IS NOT NULL"
+TOLD = "UPDATE thresholds SET until = NULL WHERE name = ?"
+UNTOLD_ONES = """
+SELECT name, micros FROM thresholds JOIN spent USING (account)
+WHERE until IS NOT NULL AND until NOT BETWEEN ? AND ? ORDER BY until LIMIT ?
+"""
+"""Until after the latest that anybody takes them for: the clock was set back since."""
 
 LINES = """
 SELECT kind, provider, model, COUNT(*), SUM(outcome NOT IN ('ok', 'cancelled')), SUM(audio_ms), SUM(input_tokens),
@@ -85,9 +112,10 @@ class SqliteBooks:
 
     shared = False
 
-    def __init__(self, folder: Path, *, max_pages: int = 0) -> None:
-        """``max_pages`` limits the file's size, 0: not at all."""
+    def __init__(self, folder: Path, *, max_pages: int = 0, wall: Callable[[], float] = time.time) -> None:
+        """``max_pages`` limits the file's size, 0: not at all. ``wall``: seconds since 1970."""
         self.path = folder / FILE
+        self._wall = wall
         self._max_pages = max_pages
         self._connection: sqlite3.Connection | None = None
         self._syncing: asyncio.TimerHandle | None = None
@@ -107,7 +135,7 @@ class SqliteBooks:
         full = self._journal.full  # its lines go when this is written: the disk has to have it first
 
         def work(connection: sqlite3.Connection) -> Written:
-            written = _append(connection, batch)
+            written = _append(connection, batch, self._wall())
             if full:
                 self._sync_ledger()
             return written
@@ -132,11 +160,16 @@ class SqliteBooks:
     async def held(self, day: date) -> int:
         return 0
 
-    async def latest_day(self) -> date | None:
-        (found,) = await self._run(
-            lambda connection: connection.execute("SELECT MAX(day) FROM calls").fetchone()
+    async def untold(self, telling: Sequence[str], teller: str) -> Sequence[Crossed]:
+        now = self._wall()
+        return await self._run(lambda connection: _untold(connection, telling, teller, now))
+
+    async def days(self) -> Sequence[date]:
+        query = (
+            "SELECT substr(account, 5) FROM spent WHERE account BETWEEN 'day ' AND 'day :' ORDER BY account"
         )
-        return None if found is None else date.fromisoformat(found)
+        found = await self._run(lambda connection: connection.execute(query).fetchall())
+        return [date.fromisoformat(day) for (day,) in found]
 
     async def lines(self, first: date, last: date) -> tuple[Line, ...]:
         days = first.isoformat(), last.isoformat()
@@ -268,21 +301,24 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _take_over(connection: sqlite3.Connection, folder: Path) -> None:
     """What a server that was killed had noted and not written."""
+    count = 0
     try:
-        found = take_over(folder, lambda entries: _rescue(connection, entries))
+        with closing(left_behind(folder)) as found:
+            for entries in found:
+                _rescue(connection, entries)
+                count += len(entries)
     except sqlite3.OperationalError as error:  # a full disk: what is there can be read all the same
         log.error("what a killed server left is not in the ledger yet", problem=str(error))
-    else:
-        if found:
-            log.info("took over what a killed server left", entries=found)
+    if count:
+        log.info("took over what a killed server left", entries=count)
 
 
 def _rescue(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     for first in range(0, len(entries), PAGE):
-        _append(connection, Batch(id="", entries=tuple(entries[first : first + PAGE])))
+        _append(connection, Batch(id="", entries=tuple(entries[first : first + PAGE])), 0.0)
 
 
-def _append(connection: sqlite3.Connection, batch: Batch) -> Written:
+def _append(connection: sqlite3.Connection, batch: Batch, now: float) -> Written:
     with _transaction(connection):
         touched: dict[str, int] = {}
         for entry in batch.entries:
@@ -293,38 +329,50 @@ def _append(connection: sqlite3.Connection, batch: Batch) -> Written:
             account: int(connection.execute(ADD, (account, micros)).fetchone()[0])
             for account, micros in touched.items()
         }
-        return Written(spent=spent, crossed=tuple(_crossed(connection, batch, spent)))
+        crossed = tuple(_crossed(connection, batch, spent, now))
+        connection.executemany(TOLD, [(name,) for name in batch.told])
+        return Written(spent=spent, crossed=crossed)
 
 
-def _crossed(connection: sqlite3.Connection, batch: Batch, spent: Mapping[str, int]) -> Iterator[Crossed]:
+def _crossed(
+    connection: sqlite3.Connection, batch: Batch, spent: Mapping[str, int], now: float
+) -> Iterator[Crossed]:
     """Thresholds reached for the first time. A batch that is written again is told again what it had crossed."""
     for account, total in spent.items():
         limit = batch.limits.get(account, 0)
         for threshold in THRESHOLDS:
             if not limit or total * 100 < limit * threshold:
                 continue
-            name = f"{account} {threshold} {limit}"
-            connection.execute(CROSS, (name, batch.id))
-            (first,) = connection.execute("SELECT batch FROM crossings WHERE name = ?", (name,)).fetchone()
-            if first == batch.id:
-                yield Crossed(account=account, threshold=threshold, spent=total, limit=limit)
+            crossed = Crossed(account=account, threshold=threshold, spent=total, limit=limit)
+            connection.execute(CROSS, (crossed.name, account, batch.id, now + TAKEN_S))
+            if connection.execute(MINE, (crossed.name, batch.id)).fetchone():
+                yield crossed
+
+
+def _untold(
+    connection: sqlite3.Connection, telling: Sequence[str], teller: str, now: float
+) -> Sequence[Crossed]:
+    if connection.execute("SELECT 1 FROM thresholds WHERE until IS NOT NULL LIMIT 1").fetchone() is None:
+        return []
+    until = now + TAKEN_S
+    with _transaction(connection):
+        connection.executemany(TAKEN, [(until, name) for name in telling])
+        rows = connection.execute(UNTOLD_ONES, (now, until, UNTOLD)).fetchall()
+        connection.executemany(TAKE, [(until, teller, name) for name, _ in rows])
+    return [Crossed.of(name, int(micros)) for name, micros in rows]
 
 
 def _prune(connection: sqlite3.Connection, before: str) -> int:
-    """Entries, the counts of those days, and of sessions that have no entry left."""
+    """Entries, the counts of those days, and of sessions that have no entry left; and their thresholds."""
     with _transaction(connection):
         deleted = connection.execute("DELETE FROM calls WHERE day < ?", (before,)).rowcount
-        for table, name in (("spent", "account"), ("crossings", "name")):
-            old = f"({name} LIKE 'day %' OR {name} LIKE 'key %') AND substr({name}, 5, 10) < ?"
-            connection.execute(f"DELETE FROM {table} WHERE {old}", (before,))
+        old = "(account LIKE 'day %' OR account LIKE 'key %') AND substr(account, 5, 10) < ?"
+        connection.execute(f"DELETE FROM spent WHERE {old}", (before,))
         connection.execute(
             "DELETE FROM spent WHERE account LIKE 'session %' "
             "AND substr(account, 9) NOT IN (SELECT DISTINCT session FROM calls)"
         )
-        connection.execute(
-            "DELETE FROM crossings WHERE name LIKE 'session %' AND NOT EXISTS "
-            "(SELECT 1 FROM spent WHERE crossings.name LIKE spent.account || ' %' AND spent.account LIKE 'session %')"
-        )
+        connection.execute("DELETE FROM thresholds WHERE account NOT IN (SELECT account FROM spent)")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return int(deleted)
 

@@ -1,33 +1,49 @@
-"""The ledger that replicas share, in Valkey. Each change is one script at the server, so that counting, setting money
-aside and noticing a threshold are one step for all replicas.
+"""The ledger that replicas share, in Valkey. What changes it are scripts at the server (``valkey_scripts``, where the
+keys are described), so that counting, setting money aside and noticing a threshold are one step for all replicas.
 
-    antiphon:{usage}:calls:<day>    hash: entry id → its fields, a JSON list; one that is there is not added again
-    antiphon:{usage}:lines:<day>    hash: kind, provider, model and what is summed → its sum
-    antiphon:{usage}:by:<day>       hash: ``session x``, ``caller y`` → micro-dollars
-    antiphon:{usage}:days           sorted set: the days there are
-    antiphon:{usage}:spent          hash: account → micro-dollars
-    antiphon:{usage}:crossings      hash: account, threshold, limit → the batch that crossed it
-    antiphon:{usage}:held           hash: account → micro-dollars set aside
-    antiphon:{usage}:asks           hash: reservation → its amount and accounts
-    antiphon:{usage}:expiry         sorted set: reservation → when it ends by itself, ms of the server's clock
+With a folder, what was noted survives a kill -9 of the server: the next start on that folder writes what had not got to
+the store. A folder that cannot be written is gone without.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import closing
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
+import structlog
+
 from antiphon.store.valkey import KEYS, Valkey
-from antiphon.usage.books import GROUPS, SOON, THRESHOLDS, Ask, Batch, Crossed, Line, Written
+from antiphon.usage import valkey_scripts as scripts
+from antiphon.usage.books import (
+    GROUPS,
+    SOON,
+    TAKEN_S,
+    THRESHOLDS,
+    UNTOLD,
+    Ask,
+    Batch,
+    Crossed,
+    Line,
+    Written,
+)
 from antiphon.usage.entry import Entry, day_account, of_row
+from antiphon.usage.journal import Journal, left_behind
 
 PREFIX = KEYS + "{usage}:"
 
-RESERVED_MS = 30_000
-"""A reservation that is not renewed ends by itself after this: what a replica that died had set aside is free again.
-Live ones are renewed six times as often."""
+RESERVED_MS = round(TAKEN_S * 1_000)
+"""A reservation that is not renewed ends by itself after this, and a threshold is told of by another replica."""
+
+SESSION_MS = 48 * 3_600_000
+"""For how long after its last call it is known what a session has spent; none is resumed so late."""
+
+JOURNAL = "store"
+"""With which its journal's name begins: a ledger in a file in the same folder has nothing to do with it."""
 
 PAGE = 500
 """Entries read at a time."""
@@ -35,104 +51,7 @@ PAGE = 500
 SUMS = ("calls", "failed", "audio_ms", "input_tokens", "cached_tokens", "output_tokens", "characters", "micros",
         "unpriced", "speculative_micros", "cancelled_micros")  # fmt: skip
 
-RELEASE = """
-local function release(id)
-  local ask = redis.call('HGET', KEYS[6], id)
-  if not ask then return end
-  ask = cjson.decode(ask)
-  for _, account in ipairs(ask[2]) do
-    local left = redis.call('HINCRBY', KEYS[5], account, string.format('%.0f', 0 - ask[1]))
-    if left <= 0 then redis.call('HDEL', KEYS[5], account) end
-  end
-  redis.call('HDEL', KEYS[6], id)
-  redis.call('ZREM', KEYS[7], id)
-end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-"""
-
-RESERVE = (
-    RELEASE
-    + """
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now)) do release(id) end
-if redis.call('HEXISTS', KEYS[6], ARGV[1]) == 1 then return '' end
-local accounts = cjson.decode(ARGV[3])
-local names = {}
-for _, pair in ipairs(accounts) do
-  local spent = tonumber(redis.call('HGET', KEYS[3], pair[1]) or 0)
-  local held = tonumber(redis.call('HGET', KEYS[5], pair[1]) or 0)
-  if spent + held >= pair[2] then return pair[1] end
-  names[#names + 1] = pair[1]
-end
-for _, name in ipairs(names) do redis.call('HINCRBY', KEYS[5], name, ARGV[2]) end
-redis.call('HSET', KEYS[6], ARGV[1], cjson.encode({tonumber(ARGV[2]), names}))
-redis.call('ZADD', KEYS[7], now + tonumber(ARGV[4]), ARGV[1])
-return ''
-"""
-)
-"""Reservation, micro-dollars, [[account, limit], …], ms → the account that is full, or nothing."""
-
-RENEW = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for i = 2, #ARGV do redis.call('ZADD', KEYS[7], 'XX', now + tonumber(ARGV[1]), ARGV[i]) end
-"""
-
-APPEND = (
-    RELEASE
-    + """
-local batch = cjson.decode(ARGV[1])
-local touched, order = {}, {}
-for _, entry in ipairs(batch.entries) do
-  local day = entry.day
-  local new = redis.call('HSETNX', ARGV[2] .. 'calls:' .. day, entry.id, entry.row)
-  if new == 1 then
-    redis.call('ZADD', KEYS[8], entry.number, day)
-    for i, name in ipairs(batch.sums) do
-      if entry.sums[i] ~= 0 then
-        redis.call('HINCRBY', ARGV[2] .. 'lines:' .. day, entry.line .. '\\t' .. name, entry.sums[i])
-      end
-    end
-    redis.call('HINCRBY', ARGV[2] .. 'by:' .. day, 'session ' .. entry.session, entry.micros)
-    redis.call('HINCRBY', ARGV[2] .. 'by:' .. day, 'caller ' .. entry.caller, entry.micros)
-  end
-  for _, account in ipairs(entry.accounts) do
-    if not touched[account] then
-      touched[account] = 0
-      order[#order + 1] = account
-    end
-    touched[account] = touched[account] + entry.micros * new
-  end
-end
-local spent, crossed = {}, {}
-for _, account in ipairs(order) do
-  local total = redis.call('HINCRBY', KEYS[3], account, touched[account])
-  spent[#spent + 1] = {account, total}
-  local limit = batch.limits[account]
-  for _, threshold in ipairs(batch.thresholds) do
-    if limit and total * 100 >= limit * threshold then
-      local name = account .. ' ' .. threshold .. ' ' .. limit
-      redis.call('HSETNX', KEYS[4], name, batch.id)
-      if redis.call('HGET', KEYS[4], name) == batch.id then
-        crossed[#crossed + 1] = {account, threshold, total, limit}
-      end
-    end
-  end
-end
-for _, id in ipairs(batch.released) do release(id) end
-return cjson.encode({spent, crossed})
-"""
-)
-
-PRUNE = """
-local deleted = redis.call('HLEN', ARGV[1] .. 'calls:' .. ARGV[2])
-for _, name in ipairs(redis.call('HKEYS', ARGV[1] .. 'by:' .. ARGV[2])) do
-  if string.sub(name, 1, 8) == 'session ' then redis.call('HDEL', KEYS[3], name) end
-end
-for _, part in ipairs({'calls:', 'lines:', 'by:'}) do redis.call('DEL', ARGV[1] .. part .. ARGV[2]) end
-redis.call('ZREM', KEYS[8], ARGV[2])
-return deleted
-"""
+log = structlog.stdlib.get_logger(__name__)
 
 
 class ValkeyBooks:
@@ -141,72 +60,95 @@ class ValkeyBooks:
     shared = True
     gather = SOON
 
-    def __init__(self, valkey: Valkey, *, reserved_ms: int = RESERVED_MS) -> None:
+    def __init__(self, valkey: Valkey, *, folder: Path | None = None, reserved_ms: int = RESERVED_MS) -> None:
+        """``folder``: where the journal is; None: without."""
         self._valkey = valkey
         self._reserved_ms = reserved_ms
-        names = ("calls", "lines", "spent", "crossings", "held", "asks", "expiry", "days")
-        self._keys = [PREFIX + name for name in names]
-        self._append = valkey.script(APPEND)
-        self._reserve = valkey.script(RESERVE)
-        self._renew = valkey.script(RENEW)
-        self._prune = valkey.script(PRUNE)
+        self._folder = folder
+        self._journal = None if folder is None else Journal(folder, ledger=JOURNAL)
+        self._taking_over = asyncio.Lock()
+        self._keys = [PREFIX + name for name in scripts.NAMES]
+        self._append = valkey.script(scripts.APPEND)
+        self._reserve = valkey.script(scripts.RESERVE)
+        self._renew = valkey.script(scripts.RENEW)
+        self._untold = valkey.script(scripts.UNTOLD)
+        self._prune = valkey.script(scripts.PRUNE)
 
     def note(self, entry: Entry) -> None:
-        """The store is told in batches: a way to it for each call would cost more than all else."""
+        if self._journal is not None:
+            self._journal.note(entry)
 
     async def append(self, batch: Batch) -> Written:
+        await self._take_over()
+        written = await self._write(batch)
+        if self._journal is not None:
+            self._journal.has(batch.entries, synced=True)
+        return written
+
+    async def _write(self, batch: Batch) -> Written:
         document = {
             "id": batch.id,
             "entries": [_packed(entry) for entry in batch.entries],
             "released": list(batch.released),
+            "told": list(batch.told),
             "limits": dict(batch.limits),
             "thresholds": list(THRESHOLDS),
             "sums": list(SUMS),
         }
-        answer = await self._append(keys=self._keys, args=[json.dumps(document), PREFIX])
-        spent, crossed = json.loads(answer)
+        args: list[str | int] = [PREFIX, json.dumps(document), self._reserved_ms, SESSION_MS]
+        spent, crossed = json.loads(await self._append(keys=self._keys, args=args))
         return Written(
             spent={account: int(total) for account, total in spent},
-            crossed=tuple(
-                Crossed(account=account, threshold=int(threshold), spent=int(total), limit=int(limit))
-                for account, threshold, total, limit in crossed
-            ),
+            crossed=tuple(Crossed.of(name, int(total)) for name, total in crossed),
         )
+
+    async def _take_over(self) -> None:
+        """What a server that was killed had noted and not written: once, as soon as the store is there."""
+        async with self._taking_over:
+            if self._folder is None:
+                return
+            count = 0
+            with closing(left_behind(self._folder, JOURNAL)) as found:
+                for entries in found:
+                    for first in range(0, len(entries), PAGE):
+                        await self._write(Batch(id="", entries=tuple(entries[first : first + PAGE])))
+                    count += len(entries)
+            self._folder = None
+            if count:
+                log.info("took over what a killed server left", entries=count)
 
     async def reserve(self, ask: Ask) -> str:
         limits = json.dumps([[account, limit] for account, limit in ask.limits.items()])
-        full = await self._reserve(keys=self._keys, args=[ask.id, ask.micros, limits, self._reserved_ms])
-        return _text(full)
+        args: list[str | int] = [PREFIX, ask.id, ask.micros, limits, self._reserved_ms]
+        return _text(await self._reserve(keys=self._keys, args=args))
 
     async def renew(self, ids: Sequence[str]) -> None:
         if ids:
-            await self._renew(keys=self._keys, args=[self._reserved_ms, *ids])
+            await self._renew(keys=self._keys, args=[PREFIX, self._reserved_ms, *ids])
+
+    async def untold(self, telling: Sequence[str], teller: str) -> Sequence[Crossed]:
+        args: list[str | int] = [PREFIX, self._reserved_ms, UNTOLD, teller, *telling]
+        found = json.loads(await self._untold(keys=self._keys, args=args))
+        return [Crossed.of(name, int(total)) for name, total in found]
 
     async def spent(self, day: date) -> Mapping[str, int]:
+        await self._take_over()
         with self._valkey.reaching():
-            found = await self._hash("spent")
-        return {
-            name: int(micros)
-            for name, micros in found.items()
-            if name.startswith((f"day {day}", f"key {day} "))
-        }
+            reading: Any = self._valkey.client.hgetall(PREFIX + f"spent:{day}")
+            return {_text(account): int(micros) for account, micros in (await reading).items()}
 
     async def held(self, day: date) -> int:
         with self._valkey.reaching():
-            found = await self._hash("held")
-        return int(found.get(day_account(day.isoformat()), 0))
+            reading: Any = self._valkey.client.hget(PREFIX + "held", day_account(day.isoformat()))
+            return int(await reading or 0)
 
-    async def latest_day(self) -> date | None:
-        with self._valkey.reaching():
-            found: Any = await self._valkey.client.zrange(PREFIX + "days", -1, -1)
-        return date.fromisoformat(_text(found[0])) if found else None
+    async def days(self) -> Sequence[date]:
+        return await self._days(date.min, date.max)
 
     async def lines(self, first: date, last: date) -> tuple[Line, ...]:
         sums: dict[str, dict[str, int]] = {}
         for day in await self._days(first, last):
-            with self._valkey.reaching():
-                found = await self._hash(f"lines:{day}")
-            for name, amount in found.items():
+            async for name, amount in self._hash(f"lines:{day}"):
                 line, _, what = name.rpartition("\t")
                 line_sums = sums.setdefault(line, {})
                 line_sums[what] = line_sums.get(what, 0) + int(amount)
@@ -219,9 +161,7 @@ class ValkeyBooks:
             return _regrouped(group, await self.lines(first, last))
         total: dict[str, int] = {}
         for day in await self._days(first, last):
-            with self._valkey.reaching():
-                found = await self._hash(f"by:{day}")
-            for name, micros in found.items():
+            async for name, micros in self._hash(f"by:{day}"):
                 what, _, which = name.partition(" ")
                 if what == group:
                     total[which] = total.get(which, 0) + int(micros)
@@ -232,31 +172,19 @@ class ValkeyBooks:
     async def entries(self, first: date, last: date) -> AsyncIterator[Entry]:
         """In no particular order within a day."""
         for day in await self._days(first, last):
-            cursor, begun = 0, False
-            while cursor or not begun:
-                begun = True
-                with self._valkey.reaching():
-                    name = PREFIX + f"calls:{day}"
-                    found: Any = await self._valkey.client.hscan(name, cursor, count=PAGE)
-                cursor, rows = int(found[0]), found[1]
-                for id, row in rows.items():
-                    yield of_row([_text(id), *json.loads(row)])
+            async for id, row in self._hash(f"calls:{day}"):
+                yield of_row([id, *json.loads(row)])
 
     async def prune(self, before: date) -> int:
         deleted = 0
         for day in await self._days(date.min, before - timedelta(days=1)):
             deleted += int(await self._prune(keys=self._keys, args=[PREFIX, str(day)]))
-        await self._forget_accounts(before)
         return deleted
 
-    async def _forget_accounts(self, before: date) -> None:
-        for name in ("spent", "crossings"):
-            with self._valkey.reaching():
-                found = await self._hash(name)
-                old = [key for key in found if key.startswith(("day ", "key ")) and key[4:14] < str(before)]
-                if old:
-                    deleting: Any = self._valkey.client.hdel(PREFIX + name, *old)
-                    await deleting
+    def close(self) -> None:
+        """The journal goes, unless there is something in it that the store lacks."""
+        if self._journal is not None:
+            self._journal.close()
 
     async def _days(self, first: date, last: date) -> list[date]:
         with self._valkey.reaching():
@@ -264,9 +192,19 @@ class ValkeyBooks:
             found: Any = await self._valkey.client.zrangebyscore(PREFIX + "days", *bounds)
         return [date.fromisoformat(_text(day)) for day in found]
 
-    async def _hash(self, name: str) -> dict[str, str]:
-        reading: Any = self._valkey.client.hgetall(PREFIX + name)
-        return {_text(key): _text(value) for key, value in (await reading).items()}
+    async def _hash(self, name: str) -> AsyncIterator[tuple[str, str]]:
+        """All of it, a page at a time: a day may have a hundred thousand entries, and as many sessions."""
+        cursor, begun = 0, False
+        seen: set[str] = set()  # a hash that grows meanwhile gives some twice
+        while cursor or not begun:
+            begun = True
+            with self._valkey.reaching():
+                found: Any = await self._valkey.client.hscan(PREFIX + name, cursor, count=PAGE)
+            cursor = int(found[0])
+            for key, value in ((_text(key), _text(value)) for key, value in found[1].items()):
+                if key not in seen:
+                    seen.add(key)
+                    yield key, value
 
 
 def _text(value: Any) -> str:

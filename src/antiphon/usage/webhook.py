@@ -7,8 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import asdict
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -29,6 +28,9 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 120.0
 
 TIMEOUT_S = 10.0
+
+FAREWELL_S = 3.0
+"""How long a server that stops waits for the other side to take what is left."""
 
 SIGNATURE = "Antiphon-Signature"
 """``t=<seconds since 1970>,v1=<hex>``: HMAC-SHA256 of ``<t>.<body>`` under ANTIPHON_ALERT_SECRET. Who checks it refuses
@@ -80,15 +82,22 @@ class Webhook:
             alert, at = await self._waiting.get()
             self._sending = True
             try:
-                await self._send(alert, at)
+                if await self._send(alert, at):
+                    alert.delivered()
             except (httpx2.HTTPError, Refused) as error:
                 self.failed += 1
                 # Only the host: the path of a webhook is as good as a password.
                 log.error("alert not delivered", host=urlsplit(self._url).hostname, problem=describe(error))
             finally:
                 self._sending = False
+                self._waiting.task_done()
 
-    async def _send(self, alert: Alert, at: float) -> None:
+    async def all_sent(self) -> None:
+        """Returns when nothing waits any more: it was taken, or given up. Safe to cancel."""
+        await self._waiting.join()
+
+    async def _send(self, alert: Alert, at: float) -> bool:
+        """Whether it was taken."""
         body = json.dumps(payload(alert, at, self._form), ensure_ascii=False).encode()
         retrying = stamina.retry_context(
             on=(httpx2.TransportError, Refused),
@@ -112,6 +121,8 @@ class Webhook:
                         status=answer.status_code,
                         setting="ANTIPHON_ALERT_WEBHOOK",
                     )
+                    return False
+        return True
 
     def _signature(self, body: bytes) -> dict[str, str]:
         if not self._secret:
@@ -132,7 +143,15 @@ def payload(alert: Alert, at: float, form: Form) -> dict[str, object]:
             alert.severity
         ]
         return {"text": f"{mark} *Antiphon*: {alert.message}"}
-    return {"source": "antiphon", "at": round(at, 3), **asdict(alert)}
+    return {
+        "source": "antiphon",
+        "at": round(at, 3),
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "message": alert.message,
+        "name": alert.name,
+        "details": dict(alert.details),
+    }
 
 
 def describe(error: Exception) -> str:
@@ -144,10 +163,16 @@ def describe(error: Exception) -> str:
 async def open_webhook(
     url: str, *, wall: Callable[[], float], secret: str = "", form: Form = "generic"
 ) -> AsyncIterator[Webhook]:
-    """A webhook that sends while this is open."""
+    """A webhook that sends while this is open; then what is left, for a moment."""
     async with httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
         webhook = Webhook(url, client=client, wall=wall, secret=secret, form=form)
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(webhook.run())
-            yield webhook
-            sending.cancel()
+            try:
+                yield webhook
+            finally:
+                # Also when the server is told to stop, by a cancel.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL_S):
+                        await webhook.all_sent()
+                sending.cancel()
