@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from antiphon.conversation.events import Event
 from antiphon.conversation.listening import SessionFacts
-from antiphon.server.credentials import ApiKeys, Password
+from antiphon.errors import RefusedError
+from antiphon.server.credentials import ApiKeys, Identity, Password, Shown
 from antiphon.server.entrance import EntranceStores
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.address_limits import LimitPolicy
@@ -202,6 +203,61 @@ async def test_guessing_is_slowed_down() -> None:
     assert int(right.headers["retry-after"]) > 0
     assert neighbour.status_code == 200
     assert counts.refusals == ["bad_credentials"] * 10 + ["rate_limited"] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [({}, {"authorization": f"Bearer {KEY}"}), ({"password": PASSWORD}, {})],
+)
+async def test_a_rush_of_right_ones_is_no_guessing(
+    valkey: ValkeyServer, body: Any, headers: dict[str, str]
+) -> None:
+    """A backend's users all at once; a household after a break of its line."""
+    async with replica(valkey) as here, replica(valkey) as there:
+        answers = await asyncio.gather(
+            *(post(house, "/api/tickets", body, **headers) for _ in range(20) for house in (here, there))
+        )
+    assert [answer.status_code for answer in answers] == [200] * 40
+
+
+async def test_of_many_guesses_at_once_ten_are_answered(valkey: ValkeyServer) -> None:
+    async with replica(valkey) as here, replica(valkey) as there:
+        answers = await asyncio.gather(
+            *(
+                post(house, "/api/tickets", {"password": f"guess {n}"})
+                for n in range(20)
+                for house in (here, there)
+            )
+        )
+        right = [await post(house, "/api/tickets", {"password": PASSWORD}) for house in (here, there)]
+    assert sorted(answer.status_code for answer in answers) == [401] * 10 + [429] * 30
+    assert [answer.status_code for answer in right] == [429, 429]
+
+
+async def test_a_guesser_does_not_shut_out_the_backend_at_its_address() -> None:
+    """A password can be guessed, so past the limit nobody is told whether one was right; a key cannot."""
+    async with open_house(ways=WAYS) as house:
+        for n in range(12):
+            await post(house, "/api/tickets", {}, authorization=f"Bearer guess {n}")
+        wrong = await post(house, "/api/tickets", {}, authorization="Bearer guess")
+        right = await post(house, "/api/tickets", {}, authorization=f"Bearer {KEY}")
+        password = await post(house, "/api/tickets", {"password": PASSWORD})
+    assert [answer.status_code for answer in (wrong, right, password)] == [429, 200, 429]
+
+
+async def test_a_provider_that_is_away_makes_nobody_a_guesser() -> None:
+    class Away:
+        asks_for = "a token"
+        guessable = False
+
+        async def identify(self, shown: Shown) -> Identity | None:
+            raise RefusedError("the identity provider's keys cannot be had now", retry_after_s=15.0)
+
+    async with open_house(ways=(Password(PASSWORD), Away())) as house:
+        for n in range(12):
+            answer = await post(house, "/api/tickets", {}, authorization=f"Bearer {n}.b.c")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+        assert (await post(house, "/api/tickets", {"password": PASSWORD})).status_code == 200
 
 
 async def test_a_backend_asks_for_its_users_by_name_of_its_key() -> None:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from antiphon.errors import AccessError, AntiphonError, OperatorOffError, OriginError, RateLimitedError
 from antiphon.server.operator_access import ATTEMPTS, COOKIE, COOKIE_S, OperatorAccess
+from antiphon.sessions.address_limits import MemoryLimits
 
 TOKEN = "correct horse battery staple"
 
@@ -54,7 +55,7 @@ def refusals() -> list[str]:
 
 @pytest.fixture
 def access(clock: Clock, refusals: list[str]) -> OperatorAccess:
-    return OperatorAccess(TOKEN, now=clock, refused=refusals.append)
+    return OperatorAccess(TOKEN, now=clock, limits=MemoryLimits(now=clock), refused=refusals.append)
 
 
 async def test_the_token_lets_in(access: OperatorAccess, refusals: list[str]) -> None:
@@ -134,15 +135,34 @@ async def test_a_strangers_page_cannot_use_the_cookie(
             await access.require(request(method="DELETE", **headers))
 
 
-async def test_guessing_is_slowed_down_even_when_it_hits(
+async def test_guessing_is_slowed_down_and_shuts_no_operator_out(
     access: OperatorAccess, clock: Clock, refusals: list[str]
 ) -> None:
-    for _ in range(ATTEMPTS.count):
+    """Of IPv6 a whole line counts as one address: a guesser there has 2^64 of them."""
+
+    async def guess(address: str) -> None:
+        await access.require(request(authorization="Bearer guess", address=address))
+
+    for number in range(ATTEMPTS.count):
         with pytest.raises(AccessError):
-            await access.require(request(authorization="Bearer guess"))
+            await guess(f"2001:db8::{number + 1}")
     with pytest.raises(RateLimitedError):
-        await access.require(request(authorization=f"Bearer {TOKEN}"))
-    await access.require(request(authorization=f"Bearer {TOKEN}", address="192.0.2.2"))
-    clock.now += ATTEMPTS.per_s
-    await access.require(request(authorization=f"Bearer {TOKEN}"))
+        await guess("2001:db8::ffff")
     assert refusals[-1] == "rate_limited"
+    await access.require(request(authorization=f"Bearer {TOKEN}", address="2001:db8::1"))
+    with pytest.raises(AccessError):
+        await guess("2001:db8:0:1::1")
+    clock.now += ATTEMPTS.per_s
+    with pytest.raises(AccessError):
+        await guess("2001:db8::1")
+
+
+async def test_guesses_at_one_replica_count_at_the_other(clock: Clock) -> None:
+    shared = MemoryLimits(now=clock)
+    replicas = [OperatorAccess(TOKEN, now=clock, limits=shared) for _ in range(2)]
+    for number in range(ATTEMPTS.count):
+        with pytest.raises(AccessError):
+            await replicas[number % 2].require(request(authorization="Bearer guess"))
+    for replica in replicas:
+        with pytest.raises(RateLimitedError):
+            await replica.require(request(authorization="Bearer guess"))

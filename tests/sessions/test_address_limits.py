@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from tests.valkey_server import ValkeyServer
@@ -20,7 +21,7 @@ from antiphon.sessions.address_limits import (
 )
 from antiphon.sessions.rates import Rate
 from antiphon.sessions.valkey_limits import ValkeyLimits
-from antiphon.store.valkey import open_valkey
+from antiphon.store.valkey import Script, Valkey, open_valkey
 
 TWO = AddressLimits(sessions=2)
 
@@ -53,10 +54,12 @@ async def check_rates(one: LimitStore, other: LimitStore) -> None:
         await one.enter("c", "s3", limits)
     assert refused.value.retry_after_s == pytest.approx(300.0, abs=30)
     rate = Rate(count=1, per_s=600.0)
+    assert await one.wait("password:d", rate) == 0.0
+    assert await one.wait("password:d", rate) == 0.0, "asking costs nothing"
     assert await one.spend("password:d", rate) == 0.0
-    assert await one.spend("password:d", rate) > 500.0
-    await one.refund("password:d", rate)
-    assert await one.spend("password:d", rate) == 0.0
+    assert await other.spend("password:d", rate) > 500.0
+    assert await one.wait("password:d", rate) > 500.0
+    assert await other.wait("password:d", rate) > 500.0
 
 
 async def test_seats_and_rates_in_this_process() -> None:
@@ -69,8 +72,19 @@ async def test_seats_and_rates_in_this_process() -> None:
 async def test_seats_and_rates_across_replicas(valkey: ValkeyServer) -> None:
     async with shared_limits(valkey) as one, shared_limits(valkey) as other:
         await check_seats(one, other)
-    async with shared_limits(valkey) as one:
-        await check_rates(one, one)
+        await check_rates(one, other)
+
+
+@pytest.mark.real_time
+async def test_whoever_is_refused_by_one_count_is_not_counted_by_the_other(valkey: ValkeyServer) -> None:
+    rate = Rate(count=1, per_s=600.0)
+    async with shared_limits(valkey) as one, shared_limits(valkey) as other:
+        assert await one.spend("x", rate) == 0.0
+        for _ in range(20):
+            assert 500.0 < await other.spend("x", rate) <= 600.0, "by the store"
+            assert 500.0 < await one.spend("x", rate) <= 600.0, "by its own"
+        valkey.ask("DEL", "antiphon:rate:x")
+        assert await other.spend("x", rate) == 0.0
 
 
 @pytest.mark.real_time
@@ -93,6 +107,41 @@ async def test_a_seat_is_a_lease_that_is_renewed(valkey: ValkeyServer) -> None:
         assert int(valkey.ask("PTTL", "antiphon:seats:a")[1:]) > 5000
         await limits.leave("a", "s1")
         assert valkey.ask("EXISTS", "antiphon:seats:a") == ":0"
+
+
+class SlowValkey(Valkey):
+    """Its way to the store holds scripts up until told."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client, place="a slow one")
+        self.go = asyncio.Event()
+        self.go.set()
+
+    def script(self, source: str) -> Script:
+        go = self.go
+
+        class SlowScript(Script):
+            async def __call__(self, **named: Any) -> Any:
+                await go.wait()
+                return await super().__call__(**named)
+
+        return SlowScript(self, source)
+
+
+@pytest.mark.real_time
+async def test_a_seat_that_is_left_while_it_is_renewed_is_free(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url) as open_one:
+        slow = SlowValkey(open_one.client)
+        limits = ValkeyLimits(slow)
+        await limits.enter("a", "s1", TWO)
+        await limits.enter("a", "s2", TWO)
+        slow.go.clear()
+        renewing = asyncio.create_task(limits.renew())
+        await asyncio.sleep(0)
+        await limits.leave("a", "s1")
+        slow.go.set()
+        await renewing
+        assert valkey.ask("ZCARD", "antiphon:seats:a") == ":1"
 
 
 @pytest.mark.real_time

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.sessions.rates import Rate, Rates, refund, spend
+from antiphon.sessions.rates import Rate, Rates, spend
 
 THREE_A_MINUTE = Rate(count=3, per_s=60.0)
 
@@ -27,12 +27,12 @@ def test_waiting_in_vain_costs_nothing() -> None:
         assert wait_s == pytest.approx(6.0)
 
 
-def test_what_is_refunded_can_be_spent_again() -> None:
+def test_asking_costs_nothing() -> None:
     rates = Rates()
     for _ in range(50):
-        assert rates.spend("a", THREE_A_MINUTE, now=5.0) == 0.0
-        rates.refund("a", THREE_A_MINUTE)
-    assert refund(30.0, rate=THREE_A_MINUTE) == 10.0
+        assert rates.wait("a", THREE_A_MINUTE, now=5.0) == 0.0
+    assert [rates.spend("a", THREE_A_MINUTE, now=5.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+    assert rates.wait("a", THREE_A_MINUTE, now=5.0) == pytest.approx(20.0)
 
 
 @given(st.lists(st.floats(0, 30), max_size=200))

@@ -107,7 +107,10 @@ class Application:
         self._fill_in(self.observability.sources)
         self._door = door
         self._loading = loading
-        self.operators = OperatorAccess(door.operator_token, refused=self.audience.refused)
+        stores = stores or EntranceStores()
+        self.operators = OperatorAccess(
+            door.operator_token, limits=stores.limits, refused=self.audience.refused
+        )
         """``Depends(application.operators.require)`` keeps a route for operators."""
         access = Access(
             ways=door.ways,

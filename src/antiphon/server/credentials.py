@@ -14,8 +14,8 @@ from antiphon.sessions.address_limits import LimitStore, MemoryLimits, address_g
 from antiphon.sessions.rates import Rate
 
 ATTEMPTS = Rate(count=10, per_s=60.0)
-"""Wrong passwords, keys and tokens from one address: a household forgets its password at that pace, and a guesser gets
-through 5 million a year."""
+"""Wrong passwords, keys and tokens from one address: a household forgets its password at that pace, and a guesser is
+told of 5 million a year whether they were right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class Way(Protocol):
 
     asks_for: str
     """What to show, in words."""
+    guessable: bool
+    """Whether people choose it, so that a patient guesser might hit."""
 
     async def identify(self, shown: Shown) -> Identity | None:
         """Who it is; None: not by this way. Raises AccessError when it is one's own, but does not hold."""
@@ -50,6 +52,7 @@ class Password:
     """One password for all."""
 
     asks_for = "the password"
+    guessable = True
 
     def __init__(self, password: str) -> None:
         self._digest = _digest(password)
@@ -67,6 +70,7 @@ class ApiKeys:
     """Named keys of backends. Only hashes are kept; a key is long and random, so one round of SHA-256 will do."""
 
     asks_for = "an API key as `Authorization: Bearer …`"
+    guessable = False
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         """Name → key, or ``sha256:`` and its hash."""
@@ -103,23 +107,34 @@ class Gate:
         return any(isinstance(way, Password) for way in self._ways)
 
     async def identify(self, shown: Shown, *, address: str) -> Identity:
-        """Who asks. Attempts are counted before they are looked at, so that many at once gain nothing. Raises
-        AccessError or RateLimitedError."""
+        """Who asks. Raises AccessError, RateLimitedError, or RefusedError when it cannot be known now.
+
+        Wrong ones are counted, and past the limit a guess is answered alike whether right or wrong, so that many at
+        once gain nothing. What cannot be guessed is let in even then: others at that address may be guessing."""
         if self.open:
             return Identity()
         if not shown.password and not shown.bearer:
             raise AccessError(f"this server wants {self._wanted()} before it gives out a ticket")
         attempts = f"attempts:{address_group(address)}"
-        wait_s = await self._limits.spend(attempts, ATTEMPTS)
-        if wait_s:
-            raise RateLimitedError(
-                "too many wrong attempts from your address; wait a minute", retry_after_s=wait_s
-            )
+        try:
+            way, identity = await self._found(shown)
+        except AccessError:
+            wait_s = await self._limits.spend(attempts, ATTEMPTS)
+            if not wait_s:
+                raise
+        else:
+            wait_s = await self._limits.wait(attempts, ATTEMPTS) if way.guessable else 0.0
+            if not wait_s:
+                return identity
+        raise RateLimitedError(
+            "too many wrong attempts from your address; wait a minute", retry_after_s=wait_s
+        )
+
+    async def _found(self, shown: Shown) -> tuple[Way, Identity]:
         for way in self._ways:
             identity = await way.identify(shown)
             if identity is not None:
-                await self._limits.refund(attempts, ATTEMPTS)
-                return identity
+                return way, identity
         raise AccessError(f"that does not let you in; this server wants {self._wanted()}")
 
     def _wanted(self) -> str:

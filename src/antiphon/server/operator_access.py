@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 from antiphon.errors import AccessError, OperatorOffError, OriginError, RateLimitedError
 from antiphon.server.origins import is_own_page
-from antiphon.sessions.rates import Rate, Rates
+from antiphon.sessions.address_limits import LimitStore, MemoryLimits, address_group
+from antiphon.sessions.rates import Rate
 from antiphon.telemetry.logs import logger
 
 COOKIE = "antiphon_operator"
@@ -25,7 +26,9 @@ COOKIE_S = 12 * 3600
 """A working day."""
 
 ATTEMPTS = Rate(count=10, per_s=60.0)
-"""Wrong tokens from one address; a token cannot be guessed at that pace, and a typing error is forgiven."""
+"""Wrong tokens from one address, at all replicas together: whoever goes on is told to wait. The right one is let in
+even then. It has at least 16 characters and cannot be guessed; but strangers may share the operator's address, or
+Prometheus', and would shut them out."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -39,29 +42,31 @@ class OperatorAccess:
         self,
         token: str,
         *,
+        limits: LimitStore | None = None,
         refused: Callable[[str], None] = lambda reason: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """``token``: empty when none is set. ``refused`` is told the code of each refusal."""
+        """``token``: empty when none is set. ``refused`` is told the code of each refusal; ``limits`` count the wrong
+        ones, None: here."""
         self._key = hashlib.sha256(token.encode()).digest() if token else None
         self._refused = refused
         self._now = now
-        self._attempts = Rates()
+        self._limits = limits or MemoryLimits()
 
     async def require(self, request: Request) -> None:
         """Returns when the request is an operator's. Raises OperatorOffError, AccessError, OriginError or
         RateLimitedError, each of which says what to do."""
         try:
-            self._check(request)
+            await self._check(request)
         except (AccessError, OperatorOffError, OriginError, RateLimitedError) as error:
             log.warning("operator refused", code=error.code, path=request.url.path, address=_address(request))
             self._refused("bad_operator_token" if type(error) is AccessError else error.code)
             raise
 
-    def _check(self, request: Request) -> None:
+    async def _check(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            self.check_token(token.strip(), address=_address(request))
+            await self.check_token(token.strip(), address=_address(request))
             return
         cookie = request.cookies.get(COOKIE)
         if cookie is None or not self._cookie_holds(cookie):
@@ -76,15 +81,15 @@ class OperatorAccess:
         ):
             raise OriginError("changes by an operator's cookie are taken from this server's own page only")
 
-    def check_token(self, token: str, *, address: str) -> None:
+    async def check_token(self, token: str, *, address: str) -> None:
         """Raises OperatorOffError, AccessError or RateLimitedError."""
         key = self._key_or_off()
-        wait_s = self._attempts.spend(address, ATTEMPTS, now=self._now())
+        if hmac.compare_digest(hashlib.sha256(token.encode()).digest(), key):
+            return
+        wait_s = await self._limits.spend(f"operator:{address_group(address)}", ATTEMPTS)
         if wait_s:
             raise RateLimitedError("too many wrong operator tokens; wait a minute", retry_after_s=wait_s)
-        if not hmac.compare_digest(hashlib.sha256(token.encode()).digest(), key):
-            raise AccessError("that is not the operator token (ANTIPHON_OPERATOR_TOKEN)")
-        self._attempts.refund(address, ATTEMPTS)
+        raise AccessError("that is not the operator token (ANTIPHON_OPERATOR_TOKEN)")
 
     def log_in(self, response: Response, *, secure: bool) -> None:
         """Let the browser that gets this response be an operator's for a working day."""

@@ -108,6 +108,7 @@ class WebTokens:
     """See Way."""
 
     asks_for = "a token of the identity provider as `Authorization: Bearer …`"
+    guessable = False
 
     def __init__(self, rules: TokenRules, keys: KeySet | None = None) -> None:
         self._rules = rules

@@ -99,8 +99,8 @@ class LimitStore(Protocol):
     async def spend(self, name: str, rate: Rate) -> float:
         """One more of what ``rate`` limits: seconds to wait, 0: go ahead."""
 
-    async def refund(self, name: str, rate: Rate) -> None:
-        """One that did not count after all."""
+    async def wait(self, name: str, rate: Rate) -> float:
+        """What ``spend`` would say; nothing is spent."""
 
     async def run(self) -> None:
         """Keep the seats that are held here, until cancelled; returns where nothing needs to be done."""
@@ -135,9 +135,9 @@ class MemoryLimits:
         """See LimitStore."""
         return self._rates.spend(name, rate, now=self._now())
 
-    async def refund(self, name: str, rate: Rate) -> None:
+    async def wait(self, name: str, rate: Rate) -> float:
         """See LimitStore."""
-        self._rates.refund(name, rate)
+        return self._rates.wait(name, rate, now=self._now())
 
     async def run(self) -> None:
         """See LimitStore. They are kept as long as this process."""

@@ -31,11 +31,6 @@ def spend(full_at: float, *, now: float, rate: Rate) -> tuple[float, float]:
     return after, 0.0
 
 
-def refund(full_at: float, *, rate: Rate) -> float:
-    """One that did not count after all."""
-    return full_at - rate.interval_s
-
-
 class Rates:
     """Rates of many, by name, in this process."""
 
@@ -52,10 +47,9 @@ class Rates:
             self._forget(now)
         return wait_s
 
-    def refund(self, name: str, rate: Rate) -> None:
-        """One that did not count after all."""
-        if name in self._full_at:
-            self._full_at[name] = refund(self._full_at[name], rate=rate)
+    def wait(self, name: str, rate: Rate, *, now: float) -> float:
+        """What ``spend`` would say; nothing is spent."""
+        return spend(self._full_at.get(name, 0.0), now=now, rate=rate)[1]
 
     def _forget(self, now: float) -> None:
         """Those whose bucket is full again, and when that is not enough, who was not seen for longest."""

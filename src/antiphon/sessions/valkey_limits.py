@@ -41,18 +41,8 @@ local now = redis.call('TIME'); now = now[1] * 1000 + now[2] / 1000
 local interval, per = tonumber(ARGV[1]), tonumber(ARGV[2])
 local after = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + interval
 if after - now - per > 0.001 then return tostring(after - now - per) end
-redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', math.ceil(after - now))
+if ARGV[3] == '1' then redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', math.ceil(after - now)) end
 return '0'
-"""
-
-REFUND = """
-local after = redis.call('GET', KEYS[1])
-if after then
-  local left = redis.call('PTTL', KEYS[1]) - tonumber(ARGV[1])
-  if left > 0 then redis.call('SET', KEYS[1], string.format('%.3f', after - ARGV[1]), 'PX', math.ceil(left))
-  else redis.call('DEL', KEYS[1]) end
-end
-return 0
 """
 
 RENEW = """
@@ -72,8 +62,7 @@ class ValkeyLimits:
     """See LimitStore. While the store is away, each replica limits by what it knows itself."""
 
     def __init__(self, valkey: Valkey, own: MemoryLimits | None = None) -> None:
-        self._enter, self._spend = valkey.script(ENTER), valkey.script(SPEND)
-        self._refund, self._renew = valkey.script(REFUND), valkey.script(RENEW)
+        self._enter, self._spend, self._renew = (valkey.script(each) for each in (ENTER, SPEND, RENEW))
         self._valkey = valkey
         self._own = own or MemoryLimits()
         self._held: set[tuple[str, str]] = set()
@@ -118,19 +107,26 @@ class ValkeyLimits:
                 await self._valkey.client.zrem(_seats(name), seat)
 
     async def spend(self, name: str, rate: Rate) -> float:
-        """See LimitStore."""
-        own_s = await self._own.spend(name, rate)
-        try:
-            wait_ms = await self._spend(keys=[_rate(name)], args=[rate.interval_s * 1000, rate.per_s * 1000])
-        except StoreUnavailable:
-            return own_s
-        return max(own_s, float(wait_ms) / 1000)
+        """See LimitStore. Counted here, too, as ``enter`` does; one that is refused is counted nowhere."""
+        wait_s = await self._wait(name, rate, spend=True)
+        return wait_s or await self._own.spend(name, rate)
 
-    async def refund(self, name: str, rate: Rate) -> None:
+    async def wait(self, name: str, rate: Rate) -> float:
         """See LimitStore."""
-        await self._own.refund(name, rate)
-        with suppress(StoreUnavailable):
-            await self._refund(keys=[_rate(name)], args=[rate.interval_s * 1000])
+        return await self._wait(name, rate, spend=False)
+
+    async def _wait(self, name: str, rate: Rate, *, spend: bool) -> float:
+        """As this replica knows it, and then as the store does; ``spend``: there."""
+        own_s = await self._own.wait(name, rate)
+        if own_s:
+            return own_s
+        try:
+            wait_ms = await self._spend(
+                keys=[_rate(name)], args=[rate.interval_s * 1000, rate.per_s * 1000, int(spend)]
+            )
+        except StoreUnavailable:
+            return 0.0
+        return float(wait_ms) / 1000
 
     async def renew(self) -> None:
         """Keep the seats that are held here, once. A store that is away is asked again next time."""
@@ -142,6 +138,9 @@ class ValkeyLimits:
                     keys=[_seats(name) for name, _ in batch],
                     args=[round(LEASE_S * 1000), *(seat for _, seat in batch)],
                 )
+                for name, seat in batch:
+                    if (name, seat) not in self._held:
+                        await self.leave(name, seat)  # it was left meanwhile, and has just been put back
 
     async def run(self) -> None:
         """Keep the seats that are held here, until cancelled."""
