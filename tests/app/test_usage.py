@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.usage.till import NOON, Clock
 
+from antiphon.app import build_application
 from antiphon.app.assistant import open_assistant
 from antiphon.app.chains import breaker_rules, limits
 from antiphon.app.embedded import at_hand
 from antiphon.app.usage import cheaper_settings, check_costs, dear_parts, mixed, open_costs, prices_of
 from antiphon.app.vendors import OPENAI_MODELS
+from antiphon.conversation import events
+from antiphon.conversation.conversation import Conversation
 from antiphon.conversation.events import ProviderCall
 from antiphon.errors import SettingsError
 from antiphon.providers import anthropic, deepgram, elevenlabs
@@ -24,6 +28,8 @@ from antiphon.providers.resilience import Chain, ResilientLanguageModel
 from antiphon.providers.scripted import ScriptedLanguageModel
 from antiphon.sessions.readiness import ModelProgress
 from antiphon.settings import Settings, load_settings
+from antiphon.usage.alerts import Alert
+from antiphon.usage.sqlite_books import SqliteBooks
 
 
 def settings(data: Path, **values: Any) -> Settings:
@@ -69,13 +75,55 @@ async def test_what_no_conversation_asks_for_is_the_servers(tmp_path: Path) -> N
 
     async with open_costs(wishes) as costs:
         async with asyncio.TaskGroup() as tasks:
-            with costs.billed():
+            with costs.billed(costs.keeper.told):
                 tasks.create_task(ask())
             tasks.create_task(ask())  # nobody's: not begun inside
         await costs.keeper.written()
         today = costs.keeper.calendar.today()
         assert await costs.keeper.books.by("session", today, today) == {"server": 500_000}
         assert costs.keeper.limits.of(day="2026-11-23", session="server", caller="") == {}
+
+
+async def test_metrics_and_the_operators_page_agree_with_the_ledger_on_what_the_server_asks_for_itself(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(PRICED)
+    application = build_application(settings(tmp_path, prices=str(own)))
+    observability = application.observability
+    async with application.routes.router.lifespan_context(application.routes):
+        await application.readiness.opened.wait()
+        assistant = application.readiness.assistant
+        assert assistant is not None
+
+        async def unheard(_: events.Event) -> None:
+            pass
+
+        conversation = Conversation(
+            session_id="s1",
+            providers=assistant.providers,
+            config=assistant.defaults,
+            emit=unheard,
+            observe=lambda event: application.audience.told("s1", event),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(conversation.run())
+            await asyncio.sleep(0)
+            conversation.type_text("hello")
+            await asyncio.sleep(30)  # the reply, and then the apologies, voiced ahead
+            conversation.close()
+    books, ever = SqliteBooks(tmp_path), (date.min, date.max)
+    by_session = await books.by("session", *ever)
+    books.close()
+    assert by_session["server"] > 0, "apologies were voiced ahead"
+    total = sum(by_session.values())
+    told = [
+        family for family in observability.metrics.registry.collect() if family.name == "antiphon_cost_usd"
+    ]
+    assert sum(sample.value for family in told for sample in family.samples) == total / 1e6
+    assert observability.metrics.usage.to_json()["total_cost_usd"] == total / 1e6
+    now = observability.recent.now
+    assert observability.recent.minutes.total(now - 3_600, now + 60).cost_micro == total
 
 
 async def test_the_server_told_to_stop_writes_what_was_spent(tmp_path: Path) -> None:
@@ -153,6 +201,33 @@ async def test_a_model_without_a_price_can_keep_the_server_from_starting(tmp_pat
     check_costs(wishes)
     with pytest.raises(SettingsError, match="openai:gpt-9 has no price"):
         check_costs(settings(tmp_path, unpriced="refuse", llm="openai:gpt-9", openai_api_key="k"))
+
+
+async def test_old_prices_are_told_of_before_the_first_call(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(PRICED + "verified = 2025-01-01\n")
+    wishes, alerts = settings(tmp_path, prices=str(own)), list[Alert]()
+    async with open_costs(wishes) as costs, open_assistant(wishes, ignore) as loaded:
+        costs.keeper.alert = alerts.append
+        costs.applied(loaded)
+    assert [(alert.kind, alert.message) for alert in alerts] == [
+        ("prices", "Prices that should be looked up again: scripted:*. `antiphon prices` lists them.")
+    ]
+
+
+async def test_a_price_that_ends_is_told_of_on_that_day(tmp_path: Path) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(PRICED + "retired = 2026-11-24\n")
+    wishes, alerts = settings(tmp_path, prices=str(own)), list[Alert]()
+    clock = Clock(wall=NOON + 43_200 - 600)
+    async with open_costs(wishes, wall=lambda: clock.wall) as costs, open_assistant(wishes, ignore) as loaded:
+        costs.keeper.alert = alerts.append
+        costs.applied(loaded)
+        await asyncio.sleep(599)
+        assert not alerts
+        clock.passes(600)
+        await asyncio.sleep(2)
+        assert [alert.kind for alert in alerts] == ["prices"]
 
 
 async def test_an_embedded_model_of_the_chain_is_not_loaded_again(tmp_path: Path) -> None:

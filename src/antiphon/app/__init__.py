@@ -10,7 +10,13 @@ from antiphon.app.capacity import measured_capacity
 from antiphon.app.observing import budgets_of, ledger_of, observability_of
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
-from antiphon.app.shared import entrance_stores, session_backing, shared_valkey
+from antiphon.app.shared import (
+    entrance_stores,
+    notice_board,
+    replica_name,
+    session_backing,
+    shared_valkey,
+)
 from antiphon.app.usage import Costs, check_costs, open_costs
 from antiphon.conversation.config import Providers
 from antiphon.errors import AntiphonError, ModelError
@@ -36,6 +42,7 @@ def build_application(settings: Settings) -> Application:
     check_scripted(settings)
     check_costs(settings)
     valkey = shared_valkey(settings)
+    name = replica_name()
     audience = Audience()
     watching = observability_of(settings)
 
@@ -46,7 +53,7 @@ def build_application(settings: Settings) -> Application:
             watching.sources.ledger = lambda: ledger_of(costs.totals())
             turn_log = TurnLog(transcripts=settings.log_transcripts)
             with audience.joined(costs.keeper, costs.allowance, turn_log):
-                with costs.billed():
+                with costs.billed(audience.told):
                     await keep_loaded(settings, readiness, costs)
 
     return Application(
@@ -75,8 +82,9 @@ def build_application(settings: Settings) -> Application:
         load,
         audience,
         watching,
-        session_backing(settings, valkey),
+        session_backing(settings, valkey, name),
         entrance_stores(valkey),
+        notice_board(valkey, name),
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from antiphon.app.embedded import at_hand
 from antiphon.app.local import Spoken
 from antiphon.conversation.calls import call_of
 from antiphon.conversation.config import Providers
+from antiphon.conversation.events import Event
 from antiphon.errors import AntiphonError, SettingsError
 from antiphon.providers.metering import Kind, counting
 from antiphon.sessions.offer import UNBILLED, Assistant
@@ -27,7 +29,7 @@ from antiphon.usage.allowance import BudgetAllowance, Means
 from antiphon.usage.bookkeeper import Bookkeeper
 from antiphon.usage.books import Books
 from antiphon.usage.budgets import Limits
-from antiphon.usage.calendar import Calendar, time_zone
+from antiphon.usage.calendar import Calendar, WallClock, time_zone
 from antiphon.usage.entry import SERVER
 from antiphon.usage.estimate import TurnSize, most
 from antiphon.usage.money import micros
@@ -39,6 +41,9 @@ from antiphon.usage.webhook import Webhook, open_webhook
 
 NOTHING_NEEDED = (ProviderChoice("scripted"),)
 """For the parts that are cheap already: nothing is loaded for them."""
+
+LOOK_AT_DAY_S = 3_600.0
+"""How often it is looked whether a new day has begun, should the clock be moved meanwhile."""
 
 log = logger(__name__)
 
@@ -71,8 +76,7 @@ class Costs:
         for kind, name in _chosen(assistant.providers).items():
             if self.settings.unpriced == "refuse" and not self.keeper.prices.knows(name, kind, today):
                 raise SettingsError(_refusal(f"ANTIPHON_{kind.upper()}", name))
-        if stale := self.keeper.prices.stale(today, self.keeper.prices.in_use):
-            self.keeper.alert(stale_alert(", ".join(found.row.name for found in stale)))
+        self._tell_stale(today)
         return replace(
             assistant,
             allowance=self.allowance,
@@ -80,9 +84,26 @@ class Costs:
             unaffordable=self.allowance.refusal,
         )
 
-    def billed(self) -> AbstractContextManager[None]:
-        """What is asked inside, and in tasks that are begun inside, is the server's own, unless a conversation asks."""
-        return counting(lambda attempt: self.keeper.told(SERVER, call_of(attempt)))
+    def billed(self, tell: Callable[[str, Event], None]) -> AbstractContextManager[None]:
+        """What is asked inside, and in tasks that are begun inside, is the server's own, unless a conversation asks.
+        ``tell``: all who listen to conversations, so that they count the same."""
+        return counting(lambda attempt: tell(SERVER, call_of(attempt)))
+
+    async def watch_prices(self) -> None:
+        """Tell of prices that are over or old, on each new day, until cancelled."""
+        day = self.keeper.calendar.today()
+        while True:
+            await asyncio.sleep(min(self.keeper.calendar.until_tomorrow_s(), LOOK_AT_DAY_S))
+            if day != (day := self.keeper.calendar.today()):
+                self._tell_stale(day)
+
+    def _tell_stale(self, today: date) -> None:
+        """Of those that may be asked, whether a call was priced yet or not."""
+        prices, names = self.keeper.prices, set[str]().union(*self._who().values())
+        tariffs = [prices.tariff(name, way, today) for name in names for way in ("batch", "stream")]
+        rows = {row for tariff in tariffs for row in tariff.values()}
+        if stale := prices.stale(today, rows):
+            self.keeper.alert(stale_alert(", ".join(sorted({found.row.name for found in stale}))))
 
     def totals(self) -> Totals:
         """This moment's spending."""
@@ -105,8 +126,11 @@ class Costs:
         """Everyone who may be asked: those in the settings, and those whom they turned out to be."""
         kinds: tuple[Kind, ...] = get_args(Kind)
         who = {kind: {str(choice) for choice in getattr(self.settings, kind)} for kind in kinds}
-        for kind, name in _chosen(self.assistant.providers).items() if self.assistant else ():
-            who[kind].add(name)
+        if self.assistant is not None:
+            for kind, name in _chosen(self.assistant.providers).items():
+                who[kind].add(name)
+            for state in self.assistant.health():
+                who[state.kind].add(state.provider)
         return who
 
     async def keep_cheaper(self, assistant: Assistant) -> None:
@@ -182,7 +206,7 @@ async def open_books(settings: Settings) -> AsyncIterator[Books]:
 
 
 @asynccontextmanager
-async def open_costs(settings: Settings) -> AsyncIterator[Costs]:
+async def open_costs(settings: Settings, *, wall: WallClock = time.time) -> AsyncIterator[Costs]:
     """Everything about money, until it is left; then what is not written yet is. Raises SettingsError."""
     prices, limits, zone = prices_of(settings), limits_of(settings), time_zone(settings.time_zone)
     async with AsyncExitStack() as stack:
@@ -191,7 +215,7 @@ async def open_costs(settings: Settings) -> AsyncIterator[Costs]:
         if url := settings.alert_webhook.get_secret_value():
             opening = open_webhook(
                 url,
-                wall=time.time,
+                wall=wall,
                 secret=settings.alert_secret.get_secret_value(),
                 form=settings.alert_form,
             )
@@ -199,7 +223,7 @@ async def open_costs(settings: Settings) -> AsyncIterator[Costs]:
         keeper = Bookkeeper(
             books=books,
             prices=prices,
-            calendar=Calendar(zone, wall=time.time, steady=time.monotonic),
+            calendar=Calendar(zone, wall=wall, steady=time.monotonic),
             limits=limits,
             past=settings.budget_past,
             alert=Alerts(*([webhook] if webhook else []), steady=time.monotonic),
@@ -208,9 +232,12 @@ async def open_costs(settings: Settings) -> AsyncIterator[Costs]:
         await keeper.load()
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(keeper.run())
+            costs = Costs(settings, keeper, webhook)
+            watching = tasks.create_task(costs.watch_prices())
             try:
-                yield Costs(settings, keeper, webhook)
+                yield costs
             finally:
+                watching.cancel()
                 # Also when the server is told to stop, by a cancel: what was spent is written first.
                 keeper.stop()
                 await asyncio.wait([writing])
