@@ -12,6 +12,7 @@ import pytest
 from antiphon.app import FIRST_RETRY_S, build_application, keep_loaded
 from antiphon.app.adapters import links
 from antiphon.app.assistant import (
+    conversation_defaults,
     first_choices,
     hears_by_script,
     local_refs,
@@ -224,15 +225,35 @@ def test_voices_are_named_for_people() -> None:
     assert voice("joe", piper) == Voice(id="joe", name="Joe", language="en")
 
 
-def test_a_recogniser_of_dozens_offers_the_common_ones_and_takes_the_others() -> None:
-    offered = offer(
-        Providers(
-            recognizer=ScriptedRecognizer(),
-            language_model=ScriptedLanguageModel(),
-            synthesizer=ScriptedSynthesizer(),
-            voice_detector=ScriptedVoiceDetector(),
-        )
+async def test_a_voice_that_there_is_not_keeps_the_server_from_being_ready() -> None:
+    with pytest.raises(SettingsError, match=r"ANTIPHON_VOICE='nobody': .* it has scripted"):
+        async with open_assistant(settings(voice="nobody"), ignore):
+            pass
+    async with open_assistant(settings(voice="scripted"), ignore) as assistant:
+        assert assistant.defaults.voice == "scripted"
+
+
+def test_a_fallback_in_the_place_of_embedded_voices_speaks_in_its_own() -> None:
+    assert conversation_defaults(settings(voice="af_heart"), SCRIPTED).voice == ""
+    passed_on = Providers(
+        recognizer=SCRIPTED.recognizer,
+        language_model=SCRIPTED.language_model,
+        synthesizer=ScriptedSynthesizer(voices=()),
+        voice_detector=SCRIPTED.voice_detector,
     )
+    assert conversation_defaults(settings(voice="af_heart"), passed_on).voice == "af_heart"
+
+
+SCRIPTED = Providers(
+    recognizer=ScriptedRecognizer(),
+    language_model=ScriptedLanguageModel(),
+    synthesizer=ScriptedSynthesizer(),
+    voice_detector=ScriptedVoiceDetector(),
+)
+
+
+def test_a_recogniser_of_dozens_offers_the_common_ones_and_takes_the_others() -> None:
+    offered = offer(SCRIPTED)
     assert offered.languages[0] == "en"
     assert offered.check_language("sw") == "sw"
 

@@ -150,12 +150,14 @@ async def test_the_cheaper_ones_are_those_that_the_settings_name(tmp_path: Path)
         tmp_path,
         llm="openai:gpt-4o",
         openai_api_key="k",
+        voice="scripted",
         budget_llm="scripted",
         budget_day_usd=1.0,
     )
     assert dear_parts(wishes) == {"llm"}
     cheap = cheaper_settings(wishes, dear_parts(wishes))
     assert {str(cheap.asr[0]), str(cheap.llm[0]), str(cheap.tts[0]), cheap.ear} == {"scripted"}
+    assert cheap.voice == "", "which is of the dear ones, and asked of them"
     own = settings(tmp_path, scripted_asr_ms="1")
     async with open_assistant(own, ignore) as loaded, open_assistant(cheap, ignore) as other:
         both = mixed(loaded.providers, other.providers, frozenset({"llm"}))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks.vendor_servers import VendorWorld, open_vendor_servers
 
+from antiphon.app.adapters import check_choices
 from antiphon.app.vendors import open_vendors
 from antiphon.errors import ProviderRejected, ProviderUnavailable, SettingsError
 from antiphon.providers.base import LanguageOptions, Message
@@ -61,6 +62,57 @@ async def test_without_a_model_the_usual_one_is_asked() -> None:
         # llama-3.3-70b-versatile ended on 2026-08-16.
         assert (await vendors.language_model(parse_chain("groq")[0])).info.name == "groq:openai/gpt-oss-120b"
         assert vendors.pool.opened == 0
+
+
+NOBODY_ELSE = {"ANTIPHON_ASR": "scripted", "ANTIPHON_LLM": "scripted"}
+KEYS = {"OPENAI_API_KEY": KEY, "ELEVENLABS_API_KEY": KEY, "DEEPGRAM_API_KEY": KEY}
+
+
+@pytest.mark.parametrize(
+    ("tts", "voice", "lists"),
+    [
+        (
+            "openai",
+            "marinn",
+            "alloy, ash, coral, echo, fable, nova, onyx, sage, shimmer, ballad, cedar, marin, verse.",
+        ),
+        ("openai:tts-1", "marin", "alloy, ash, coral, echo, fable, nova, onyx, sage, shimmer."),
+        ("openai:tts-1-hd,elevenlabs", "sarah", "alloy, ash"),
+    ],
+)
+async def test_a_voice_that_would_refuse_every_caller_is_told_at_the_start(
+    tts: str, voice: str, lists: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        await check_choices(settings(ANTIPHON_TTS=tts, ANTIPHON_VOICE=voice, **NOBODY_ELSE, **KEYS))
+    assert caught.value.message.startswith(f"ANTIPHON_VOICE={voice!r}: openai:")
+    assert lists in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("tts", "voice", "more"),
+    [
+        ("openai", "marin", {}),
+        ("openai:gpt-4o-mini-tts-2025-12-15", "verse", {}),
+        ("openai:tts-1", "", {}),
+        ("openai:tts-2", "new", {}),
+        ("elevenlabs,openai", "sarah", {}),
+        ("elevenlabs", "an-id-of-your-own", {}),
+        ("deepgram", "thalia", {}),
+        ("openai:kokoro", "af_heart", {"OPENAI_BASE_URL": "http://127.0.0.1:8880"}),
+    ],
+)
+async def test_a_voice_that_can_be_is_let_be(tts: str, voice: str, more: dict[str, str]) -> None:
+    await check_choices(settings(ANTIPHON_TTS=tts, ANTIPHON_VOICE=voice, **NOBODY_ELSE, **KEYS, **more))
+
+
+@pytest.mark.parametrize("tts", ["openai", "elevenlabs", "deepgram"])
+async def test_the_operators_voice_is_the_first_on_offer(tts: str) -> None:
+    chosen = {"openai": "marin", "elevenlabs": "will", "deepgram": "zeus"}[tts]
+    async with open_vendors(settings(ANTIPHON_VOICE=chosen, **KEYS)) as vendors:
+        voices = (await vendors.synthesizer(parse_chain(tts)[0])).info.voices
+    assert voices[0] == chosen
+    assert voices.count(chosen) == 1
 
 
 async def test_patience_is_per_provider() -> None:

@@ -112,6 +112,12 @@ async def test_a_missing_key_is_told_without_asking_anybody() -> None:
     assert re.search(r"ANTIPHON_LLM=openai needs a key.*OPENAI_API_KEY", checks["llm 0"].problem)
 
 
+async def test_a_voice_that_there_is_not_is_told_without_asking_anybody() -> None:
+    checks = await checked("https://api.openai.com/v1", voice="marinn", asr="scripted", llm="scripted")
+    assert checks["tts 0"].outcome == "bad_setting"
+    assert re.search(r"ANTIPHON_VOICE='marinn'.*marin, verse", checks["tts 0"].problem)
+
+
 def scripted(values: dict[str, str]) -> dict[str, str]:
     return {f"ANTIPHON_{kind}": "scripted" for kind in ("ASR", "LLM", "TTS")} | values
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from antiphon.app.local import LocalModels, Spoken
 from antiphon.app.scripted import scripted_language_model, scripted_recognizer, scripted_synthesizer
 from antiphon.app.vendors import Vendors, open_vendors
+from antiphon.errors import SettingsError
 from antiphon.providers.base import LanguageModel, Recognizer, Synthesizer
 from antiphon.settings import ProviderChoice, Settings
 
@@ -44,7 +45,8 @@ def asks_vendors(choices: Choices) -> bool:
 async def build_adapters(
     settings: Settings, choices: Choices, local: LocalModels, vendors: Vendors
 ) -> Adapters:
-    """All of them; nothing is connected yet. Raises SettingsError for those that cannot be: no key, no such role."""
+    """All of them; nothing is connected yet. Raises SettingsError for those that cannot be: no key, no such role, no
+    such voice."""
     return Adapters(
         recognizers=[await _recognizer(settings, choice, local, vendors) for choice in links(choices["asr"])],
         language_models=[
@@ -58,7 +60,7 @@ async def build_adapters(
 
 async def check_choices(settings: Settings) -> None:
     """Raises SettingsError for vendors that cannot be asked as the settings are: a key that is missing, a part that
-    they do not do. Nothing is sent."""
+    they do not do, a voice that they do not have. Nothing is sent."""
     chains: Choices = {"asr": settings.asr, "llm": settings.llm, "tts": settings.tts}
     if not asks_vendors(chains):
         return
@@ -71,7 +73,17 @@ async def check_choices(settings: Settings) -> None:
                 await vendors.language_model(choice)
         for choice in chains["tts"]:
             if choice.provider not in OWN:
-                await vendors.synthesizer(choice)
+                check_voice(settings, choice, await vendors.synthesizer(choice))
+
+
+def check_voice(settings: Settings, choice: ProviderChoice, speaker: Synthesizer) -> None:
+    """Callers who do not choose are answered in the operator's voice by whoever is preferred, who must have it: raises
+    SettingsError. Fallbacks speak in their own when they do not know it, and of some vendors any name may be one."""
+    known = speaker.info.voices
+    if choice == settings.tts[0] and settings.voice and known and settings.voice not in known:
+        raise SettingsError(
+            f"ANTIPHON_VOICE={settings.voice!r}: {speaker.info.name} has no such voice; it has {', '.join(known)}."
+        )
 
 
 async def _recognizer(
@@ -103,8 +115,10 @@ async def _synthesizer(
 ) -> Synthesizer:
     match choice.provider:
         case "local":
-            return local.synthesizer()
+            speaker = local.synthesizer()
         case "scripted":
-            return scripted_synthesizer(settings, choice)
+            speaker = scripted_synthesizer(settings, choice)
         case _:
-            return await vendors.synthesizer(choice)
+            speaker = await vendors.synthesizer(choice)
+    check_voice(settings, choice, speaker)
+    return speaker

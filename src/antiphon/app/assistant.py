@@ -141,7 +141,7 @@ def _drop_choice(settings: Settings, choices: Choices, error: ModelError) -> Non
 
 def conversation_defaults(settings: Settings, providers: Providers) -> ConversationConfig:
     """The operator's choices."""
-    hears = providers.recognizer.info
+    hears, voices = providers.recognizer.info, providers.synthesizer.info.voices
     policy = TurnPolicy.of(
         settings.turns,
         speculation=settings.speculation,
@@ -153,7 +153,8 @@ def conversation_defaults(settings: Settings, providers: Providers) -> Conversat
         policy = replace(policy, interim_every_s=0.0)
     return ConversationConfig(
         language=settings.language,
-        voice=settings.voice,
+        # A fallback that took the place of embedded voices, which could not be loaded, need not know it.
+        voice=settings.voice if not voices or settings.voice in voices else "",
         speed=settings.speed,
         system_prompt=settings.instructions or DEFAULT_INSTRUCTIONS,
         policy=policy,

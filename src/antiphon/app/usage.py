@@ -257,10 +257,10 @@ def dear_parts(settings: Settings) -> frozenset[Spoken]:
 
 
 def cheaper_settings(settings: Settings, dear: frozenset[Spoken]) -> Settings:
-    """The settings of an assistant that has only the cheaper parts."""
+    """The settings of an assistant that has only the cheaper parts; the voice is of the usual ones."""
     chains = {"asr": settings.budget_asr, "llm": settings.budget_llm, "tts": settings.budget_tts}
     parts = {part: chain if part in dear else NOTHING_NEEDED for part, chain in chains.items()}
-    return settings.model_copy(update={**parts, "ear": "scripted"})
+    return settings.model_copy(update={**parts, "ear": "scripted", "voice": ""})
 
 
 def mixed(own: Providers, cheap: Providers, dear: frozenset[Spoken]) -> Providers:

@@ -120,7 +120,10 @@ async def _openai_language_model(vendors: Vendors, choice: ProviderChoice) -> La
 
 
 async def _openai_synthesizer(vendors: Vendors, choice: ProviderChoice) -> Synthesizer:
-    return OpenAISynthesizer(vendors.pool, _endpoint(vendors, choice, "tts"), _model(choice, "tts"))
+    voice = vendors.settings.voice
+    return OpenAISynthesizer(
+        vendors.pool, _endpoint(vendors, choice, "tts"), _model(choice, "tts"), voice=voice
+    )
 
 
 def _model(choice: ProviderChoice, kind: Kind) -> str:

@@ -19,8 +19,10 @@ RATE = 24_000
 """Hz: what OpenAI speaks in. Servers that speak in another rate are resampled to it."""
 
 DEFAULT_VOICE = "alloy"
-VOICES = (DEFAULT_VOICE, "ash", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer")
-"""Those that both tts-1 and the newer models have."""
+TTS_1_VOICES = (DEFAULT_VOICE, "ash", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer")
+"""Of tts-1 and tts-1-hd."""
+VOICES = (*TTS_1_VOICES, "ballad", "cedar", "marin", "verse")
+"""Of gpt-4o-mini-tts. OpenAI names no others, and refuses what is not among them."""
 
 LONGEST_S = 600.0
 """Of one text: a clause has a few seconds. More is a server that does not end."""
@@ -29,7 +31,8 @@ LONGEST_S = 600.0
 class OpenAISynthesizer:
     """``POST /audio/speech``."""
 
-    def __init__(self, pool: HttpPool, endpoint: Endpoint, model: str) -> None:
+    def __init__(self, pool: HttpPool, endpoint: Endpoint, model: str, *, voice: str = "") -> None:
+        """``voice`` is the operator's: the default where the model has it."""
         self._vendor = endpoint.vendor(pool, model)
         self._model = model
         self._pcm_rate = endpoint.pcm_rate
@@ -40,7 +43,7 @@ class OpenAISynthesizer:
             provider=endpoint.provider,
             model=model,
             sample_rate=RATE,
-            voices=VOICES if endpoint.official else (),
+            voices=_voices(model, voice) if endpoint.official else (),
         )
 
     async def warm(self) -> None:
@@ -67,7 +70,7 @@ class OpenAISynthesizer:
     def _body(self, text: str, options: SpeechOptions) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
-            "voice": options.voice or DEFAULT_VOICE,
+            "voice": options.voice or next(iter(self.info.voices), DEFAULT_VOICE),
             "input": text,
             # Groq has WAV only.
             "response_format": "pcm" if self._dialect.takes("response_format") else "wav",
@@ -94,6 +97,16 @@ class OpenAISynthesizer:
             yield SpeechChunk(pcm=rest)
         if not reader.samples:
             raise empty(names, "sent no sound")
+
+
+def _voices(model: str, first: str) -> tuple[str, ...]:
+    """A model's voices, ``first`` first where it has that; empty when they are not known."""
+    known: tuple[str, ...] = ()
+    if model in ("tts-1", "tts-1-hd"):
+        known = TTS_1_VOICES
+    elif model.startswith("gpt-4o-mini-tts"):
+        known = VOICES
+    return (first, *(name for name in known if name != first)) if first in known else known
 
 
 def _direction(options: SpeechOptions) -> str:
