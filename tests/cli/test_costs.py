@@ -92,6 +92,24 @@ def test_prices_are_listed_and_checked(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_a_price_that_is_no_price_for_what_it_is_used_for_is_missing(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(
+        '[[price]]\nprovider="openai"\nmodel="gpt-9"\nunit="minute"\nprice=1\n'
+        '[[price]]\nprovider="acme"\nmodel="m"\nunit="minute"\nprice=1\n'
+    )
+    checked = run("prices", "--check", ANTIPHON_LLM="openai:gpt-9", ANTIPHON_PRICES=str(own))
+    assert (checked.exit_code, checked.stderr) == (
+        1,
+        "ANTIPHON_LLM: openai:gpt-9 has no price; add a row to your price file.\n"
+        f"{own}, row 2 (acme:m, minute): there is no provider 'acme', so the row prices nothing.\n",
+    )
+
+
+def test_a_minimum_is_listed_with_its_unit() -> None:
+    assert "hour, at least 10 s" in run("prices", "--provider", "groq").stdout
+
+
 def test_a_price_file_with_a_mistake_stops_the_start_and_says_where(tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
     own.write_text('[[price]]\nprovider="x"\nmodel="m"\nunit="minute"\nprice=-1\n')

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.conversations.scenario import talk
 from tests.usage.till import Till, open_till
 
 from antiphon.conversation import events
 from antiphon.conversation.apology import farewell
 from antiphon.conversation.config import Providers
+from antiphon.providers.resilience.language_model import ResilientLanguageModel
+from antiphon.providers.resilience.link import Chain
 from antiphon.providers.scripted import (
     ScriptedLanguageModel,
     ScriptedRecognizer,
     ScriptedSynthesizer,
     ScriptedVoiceDetector,
+    by_phrase,
 )
 from antiphon.usage.allowance import Means
 from antiphon.usage.budgets import Limits
@@ -97,4 +101,24 @@ async def test_when_the_money_runs_out_cheaper_models_go_on(tmp_path: Path) -> N
         assert heard, "the first turn was heard by the dear one"
         assert set(heard) == {("scripted", "t1")}
         assert {entry.turn for entry in entries if entry.provider == "local"} == {"t2", "t3"}
+    books.close()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_tokens_that_nobody_counted_are_marked_as_estimated(tmp_path: Path, wrapped: bool) -> None:
+    long = ScriptedLanguageModel(by_phrase({"Spain": "It is " + "very " * 200 + "nice."}, "It is Paris."))
+    model = ResilientLanguageModel(Chain([long], kind="llm")) if wrapped else long
+    books = SqliteBooks(tmp_path)
+    async with open_till(books) as till:
+        async with talk(language_model=model, observe=observer(till)) as conversation:
+            conversation.user.says("what is the capital of France", from_=0.5, to=2.0)
+            conversation.user.says("tell me about Spain", from_=6.0, to=7.0)
+            await conversation.until(8.5)
+            conversation.conversation.interrupt()
+            await conversation.until(10.0)
+        await till.keeper.written()
+        entries = [entry async for entry in books.entries(*[till.keeper.calendar.today()] * 2)]
+        written = [(entry.turn, entry.outcome, entry.estimated) for entry in entries if entry.kind == "llm"]
+        assert written == [("t1", "ok", 0), ("t2", "cancelled", 1)]
+        assert {entry.estimated for entry in entries if entry.kind != "llm"} == {0}
     books.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -42,7 +43,12 @@ SHIPPED = open_prices()
         (call("openai:gpt-4o", input_tokens=1_000, output_tokens=100), 3_500),
         (call("openai:gpt-4o", input_tokens=1_000, cached_tokens=600, output_tokens=100), 2_750),
         (call("openai:gpt-4o-mini", input_tokens=1_000, output_tokens=100), 210),
+        (call("openai:gpt-4.1-mini-2025-04-14", input_tokens=1_000, output_tokens=100), 560),
+        (call("openai:gpt-6-luna", input_tokens=1_000, cached_tokens=500, output_tokens=100), 105),
+        (call("openai:gpt-transcribe", "asr", audio_s=60.0), 4_500),
         (call("openai:tts-1", "tts", characters=1_000), 15_000),
+        (call("openai:tts-1-hd", "tts", characters=1_000), 30_000),
+        (call("elevenlabs:eleven_multilingual_v2", "tts", characters=100), 8_000),
         (call("elevenlabs:eleven_flash_v2_5", "tts", characters=100), 4_000),
         (call("deepgram:nova-3", "asr", audio_s=60.0), 4_300),
         (call("deepgram:nova-3", "asr", audio_s=60.0, transport="stream"), 7_700),
@@ -157,7 +163,7 @@ def test_old_and_retired_prices_are_told() -> None:
         found.row.name for found in after if "retired" in found.problem
     }
     assert all(not found.row.name.startswith("openai") for found in SHIPPED.stale(DAY))
-    assert {found.row.provider for found in SHIPPED.stale(DAY)} == {"anthropic", "groq"}
+    assert {found.row.provider for found in SHIPPED.stale(DAY)} == {"groq"}
 
 
 def test_steps_are_billed_whole() -> None:
@@ -198,11 +204,52 @@ def test_a_price_file_that_cannot_be_used(text: str, says: str) -> None:
     assert "mine.toml" in error.value.message
 
 
-def test_half_a_price_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("unit", "says"),
+    [
+        ("million_input_tokens", "prices the tokens sent but not those that come back"),
+        ("million_output_tokens", "prices the tokens that come back but not those sent"),
+    ],
+)
+def test_half_a_price_is_refused(tmp_path: Path, unit: str, says: str) -> None:
     own = tmp_path / "mine.toml"
-    own.write_text(GOOD.replace("minute", "million_input_tokens"))
-    with pytest.raises(SettingsError, match="prices the tokens sent but not those that come back"):
+    own.write_text(GOOD.replace("minute", unit))
+    with pytest.raises(SettingsError, match=says):
         open_prices(own)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o*", "gpt-4o-2024-08-06", "*"])
+def test_half_a_price_is_enough_where_the_shipped_rows_have_the_other(tmp_path: Path, model: str) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(
+        GOOD.replace('"x"', '"openai"').replace('"m"', f'"{model}"').replace("minute", "million_input_tokens")
+    )
+    prices = open_prices(own)
+    of = call("openai:gpt-4o-2024-08-06", input_tokens=1_000, output_tokens=100)
+    assert cost(prices, of) == 2_000
+    assert cost(prices, call("openai:gpt-4o-from-tomorrow", input_tokens=1_000)) is None
+
+
+def test_a_mistyped_provider_is_refused_and_one_that_nobody_knows_is_not(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(GOOD.replace('"x"', '"opanai"'))
+    with pytest.raises(SettingsError, match=r"row 1 \(opanai:m, minute\).*did you mean 'openai'\?"):
+        open_prices(own)
+    own.write_text(GOOD.replace('"x"', '"acme"'))
+    assert cost(open_prices(own), call("acme:m", "asr", audio_s=60.0)) == 1_000_000
+
+
+def test_what_nobody_counted_is_estimated_where_it_is_billed() -> None:
+    cut = call("openai:gpt-4o", input_tokens=800, output_tokens=7, estimated=True, outcome="cancelled")
+    for of, expected in [
+        (cut, True),
+        (replace(cut, usage=replace(cut.usage, estimated=False)), False),
+        (replace(cut, provider="ollama:llama3.2"), False),
+        (replace(cut, outcome="rate_limit"), False),
+    ]:
+        priced = SHIPPED.price(of, DAY)
+        assert priced is not None
+        assert priced.estimated is expected
 
 
 def test_a_price_file_that_is_not_there(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import date
+from typing import get_args
 
 import click
 from rich import box
@@ -12,13 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from antiphon.cli.effective import effective_settings
-from antiphon.settings import Settings
+from antiphon.providers.metering import Kind
+from antiphon.settings import PROVIDERS, Settings
 from antiphon.usage.calendar import Calendar, time_zone
-from antiphon.usage.price_row import PriceRow
+from antiphon.usage.price_row import Meter, PriceRow
 from antiphon.usage.prices import PriceBook
 
 STATES = {"ok": "green", "old": "yellow", "retired": "red"}
 """State of a price → how it is shown."""
+
+MINIMUM_OF: Mapping[Meter, str] = {"audio": "s", "characters": "characters"}
+"""Meter → what a minimum is told in; the others count tokens."""
 
 
 @click.command()
@@ -80,9 +86,8 @@ def unit_text(row: PriceRow) -> str:
     words = [row.unit.replace("million", "1M").replace("_", " ")]
     if row.transport != "any":
         words.append(f"({row.transport})")
-    if row.minimum:
-        words.append(f"at least {row.minimum:f}")
-    return " ".join(words)
+    text = " ".join(words)
+    return f"{text}, at least {row.minimum:f} {MINIMUM_OF.get(row.meter, 'tokens')}" if row.minimum else text
 
 
 def state_of(row: PriceRow, book: PriceBook, today: date) -> str:
@@ -113,26 +118,27 @@ def _facts(row: PriceRow, book: PriceBook, today: date) -> dict[str, object]:
 
 
 def _check(book: PriceBook, settings: Settings, today: date) -> None:
-    problems = [
-        *_check_kind(book, settings, "asr", today),
-        *_check_kind(book, settings, "llm", today),
-        *_check_kind(book, settings, "tts", today),
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    problems = [problem for kind in kinds for problem in _check_kind(book, settings, kind, today)]
+    problems += [
+        f"{row.place}: there is no provider {row.provider!r}, so the row prices nothing."
+        for row in book.own
+        if row.provider not in PROVIDERS
     ]
-    for problem in problems:
+    for problem in dict.fromkeys(problems):
         click.echo(problem, err=True)
     if problems:
         raise click.exceptions.Exit(1)
     click.echo("Every model in the settings has a price that is up to date.")
 
 
-def _check_kind(book: PriceBook, settings: Settings, kind: str, today: date) -> list[str]:
+def _check_kind(book: PriceBook, settings: Settings, kind: Kind, today: date) -> list[str]:
     problems: list[str] = []
     for choice in getattr(settings, kind):
         name = str(choice)
-        tariffs = [book.tariff(name, way, today) for way in ("batch", "stream")]
-        rows = {row for tariff in tariffs for row in tariff.values()}
-        if not rows and choice.model:
+        if choice.model and not book.knows(name, kind, today):
             problems.append(f"ANTIPHON_{kind.upper()}: {name} has no price; add a row to your price file.")
+        rows = {row for way in ("batch", "stream") for row in book.tariff(name, way, today).values()}
         problems += [
             f"{found.row.place}: {found.problem}; look it up again." for found in book.stale(today, rows)
         ]

@@ -316,7 +316,9 @@ class Reply:
         asking = Asking(
             kind="llm",
             provider=model.info.name,
-            usage=Usage(input_tokens=sum(len(message.content) for message in order.messages) // 4),
+            usage=Usage(
+                input_tokens=sum(len(message.content) for message in order.messages) // 4, estimated=True
+            ),
             turn_id=order.turn_id,
             reply_id=order.reply_id,
         )

@@ -35,6 +35,8 @@ class Usage:
     """Tokens generated."""
     characters: int = 0
     """Characters sent to a voice."""
+    estimated: bool = False
+    """Nobody counted the tokens: a request was cut short, or its provider does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

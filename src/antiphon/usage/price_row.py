@@ -109,6 +109,11 @@ class PriceRow:
         """How well a model's name fits this row; 0 when it does not."""
         return max((_nearness(pattern, model) for pattern in (self.model, *self.aliases)), default=0)
 
+    def meets(self, other: PriceRow) -> bool:
+        """Whether there can be a model that both are for."""
+        mine, theirs = (self.model, *self.aliases), (other.model, *other.aliases)
+        return self.provider == other.provider and any(_meet(one, two) for one in mine for two in theirs)
+
     def holds(self, day: date) -> bool:
         """Whether the price is this one on that day."""
         return self.valid_from <= day and (self.retired is None or day < self.retired)
@@ -120,6 +125,12 @@ def _nearness(pattern: str, model: str) -> int:
     if pattern.endswith("*"):
         return len(pattern) if model.startswith(pattern[:-1]) else 0
     return NEAR_DATED if DATED.sub("", model) == pattern else 0
+
+
+def _meet(one: str, other: str) -> bool:
+    if one.endswith("*") and other.endswith("*"):
+        return one.startswith(other[:-1]) or other.startswith(one[:-1])
+    return _nearness(one, other) > 0 or _nearness(other, one) > 0
 
 
 def parse_row(values: Mapping[str, object], *, file: str, number: int) -> PriceRow:

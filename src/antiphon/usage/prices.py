@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from fractions import Fraction
 from importlib import resources
 from itertools import combinations
@@ -43,6 +44,18 @@ WHOLE: Mapping[Kind, Sequence[frozenset[Meter]]] = {
 }
 """Kind of call → sets of meters, one of which has to be priced for the call to be."""
 
+OTHER_HALF: Mapping[Meter, tuple[frozenset[Meter], str]] = {
+    "input": (
+        frozenset({"output", "spoken"}),
+        "prices the tokens sent but not those that come back; add a row with million_output_tokens (a voice: "
+        "million_audio_tokens)",
+    ),
+    "output": (
+        frozenset({"input"}),
+        "prices the tokens that come back but not those sent; add a row with million_input_tokens",
+    ),
+}
+"""Meter → one of which has to be priced with it, and what is said when none is."""
 
 TURNED_AWAY = frozenset({"bad_key", "quota", "rate_limit", "invalid_request", "unknown_model", "unknown_voice",
                          "overloaded", "unreachable", "tls", "not_an_api"})  # fmt: skip
@@ -57,7 +70,7 @@ class Priced:
     micros: int
     """Micro-dollars."""
     estimated: bool = False
-    """What is billed was worked out from something else, as tokens from characters."""
+    """What is billed was worked out from something else, as tokens from characters, or a part of it was not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,12 +217,13 @@ def _priced(tariff: Tariff, call: ProviderCall) -> Priced:
     if "free" in tariff:
         return Priced(micros=0)
     counted = quantities(call)
+    estimated = call.usage.estimated and "output" in tariff
     if tariff.plain:
         parts = 0
         for meter, weight in tariff.weights.items():
             parts += counted.get(meter, 0) * weight
-        return Priced(micros=_half_even(parts, tariff.whole))
-    total, estimated = Fraction(0), False
+        return Priced(micros=_half_even(parts, tariff.whole), estimated=estimated)
+    total = Fraction(0)
     for meter, row in tariff.items():
         amount = Fraction(counted.get(meter, 0))
         if not amount and call.kind == "tts" and row.per_character:
@@ -277,6 +291,7 @@ def open_prices(own: Path | None = None, *, compute_hour_usd: float = 0.0) -> Pr
         )
     shipped = resources.files("antiphon.usage").joinpath(SHIPPED).read_text(encoding="utf-8")
     book = PriceBook(rows, parse_prices(shipped, file=SHIPPED))
+    _refuse_mistyped_providers(book)
     _refuse_half_prices(book.rows)
     return book
 
@@ -338,12 +353,20 @@ def _overlap(one: PriceRow, other: PriceRow) -> bool:
     return one.provider == other.provider and bool(names) and same_meter and same_way and in_time
 
 
+def _refuse_mistyped_providers(book: PriceBook) -> None:
+    """A row that nobody would ever be billed by. The shipped rows name every provider."""
+    known = {row.provider for row in book.shipped}
+    for row in book.own:
+        near = () if row.provider in known else get_close_matches(row.provider, known, n=1, cutoff=0.75)
+        for meant in near:
+            raise SettingsError(
+                f"The price file {row.place}: there is no provider {row.provider!r}; did you mean {meant!r}?"
+            )
+
+
 def _refuse_half_prices(rows: Sequence[PriceRow]) -> None:
     """Tokens in without tokens out is a row forgotten, not a gift."""
     for row in rows:
-        ends = {other.meter for other in rows if (other.provider, other.model) == (row.provider, row.model)}
-        if row.meter == "input" and not ends & {"output", "spoken"}:
-            raise SettingsError(
-                f"The price file {row.place} prices the tokens sent but not those that come back; add a row with "
-                "million_output_tokens (a voice: million_audio_tokens)."
-            )
+        others, problem = OTHER_HALF.get(row.meter, (frozenset(), ""))
+        if others and not any(other.meter in others and row.meets(other) for other in rows):
+            raise SettingsError(f"The price file {row.place} {problem}.")

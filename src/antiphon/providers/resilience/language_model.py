@@ -161,6 +161,7 @@ class _Tally:
         return Usage(
             input_tokens=-(-self._sent // LETTERS_A_TOKEN),
             output_tokens=-(-self._letters // LETTERS_A_TOKEN),
+            estimated=True,
         )
 
 
