@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import jwt
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from antiphon.errors import AccessError, RefusedError
 from antiphon.server.credentials import Shown
-from antiphon.server.web_tokens import AGAIN_S, FRESH_S, STALE_S, KeySet, TokenRules, WebTokens
+from antiphon.server.web_tokens import (
+    AGAIN_S,
+    FETCH_S,
+    FRESH_S,
+    MOST_BYTES,
+    STALE_S,
+    KeySet,
+    TokenRules,
+    WebTokens,
+)
 
 ISSUER, AUDIENCE = "https://login.example.org/", "antiphon"
 RULES = TokenRules(
@@ -30,12 +42,27 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
 
 
+class Endless(httpx2.AsyncByteStream):
+    """A body that never ends: so many bytes every so often."""
+
+    def __init__(self, piece: int, every_s: float) -> None:
+        self.sent = 0
+        self._piece, self._every_s = piece, every_s
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.sent += self._piece
+            yield b" " * self._piece
+            await asyncio.sleep(self._every_s)
+
+
 class Provider:
-    """An identity provider that publishes its keys, counts who asks, and may be away."""
+    """An identity provider that publishes its keys, counts who asks, and may be away, or send without end."""
 
     def __init__(self) -> None:
         self.asked = 0
         self.away = False
+        self.endless: Endless | None = None
         self.keys: dict[str, Any] = {"r1": RSA_KEY, "e1": EC_KEY}
         self.now = 1000.0
 
@@ -43,6 +70,8 @@ class Provider:
         self.asked += 1
         if self.away:
             return httpx2.Response(503)
+        if self.endless is not None:
+            return httpx2.Response(200, stream=self.endless)
         return httpx2.Response(200, json={"keys": [public(kid, key) for kid, key in self.keys.items()]})
 
     def clock(self) -> float:
@@ -157,6 +186,54 @@ async def test_the_provider_s_bad_day_is_not_ours_for_a_day(provider: Provider) 
     provider.now += 120
     with pytest.raises(RefusedError):
         await tokens.identify(Shown(bearer=token()))
+
+
+async def test_a_provider_that_sends_by_the_drop_holds_nobody_up_for_long(provider: Provider) -> None:
+    loop = asyncio.get_running_loop()
+    tokens = provider.tokens()
+    await tokens.identify(Shown(bearer=token()))
+    provider.endless = Endless(1, every_s=1.0)
+    provider.now += AGAIN_S + 1
+    begun = loop.time()
+    async with asyncio.TaskGroup() as tasks:
+        invented = tasks.create_task(refusal(tokens, token(kid="invented")))
+        await asyncio.sleep(1.5)
+        known = await tokens.identify(Shown(bearer=token()))
+        assert known is not None, "whose keys are fresh"
+        assert (loop.time() - begun, invented.done()) == (1.5, False)
+    assert loop.time() - begun == pytest.approx(FETCH_S)
+    provider.now += FRESH_S
+    assert await tokens.identify(Shown(bearer=token())), "by the last ones that there were"
+    assert loop.time() - begun == pytest.approx(2 * FETCH_S)
+
+
+async def refusal(tokens: WebTokens, bad: str) -> str:
+    with pytest.raises(AccessError) as refused:
+        await tokens.identify(Shown(bearer=bad))
+    return refused.value.message
+
+
+async def test_no_more_is_read_than_keys_can_be(provider: Provider) -> None:
+    provider.endless = Endless(10_000, every_s=0.0)
+    with pytest.raises(RefusedError):
+        await provider.tokens().identify(Shown(bearer=token()))
+    assert provider.endless.sent <= MOST_BYTES + 10_000
+
+
+async def test_the_log_says_who_failed_and_not_what_is_in_the_address(provider: Provider) -> None:
+    rules = replace(RULES, jwks_url="https://us:hunter2@login.example.org/jwks.json?apikey=Thoth")
+    provider.away = True
+    with structlog.testing.capture_logs() as lines:
+        with pytest.raises(RefusedError):
+            await provider.tokens(rules).identify(Shown(bearer=token()))
+    (line,) = lines
+    assert (line["event"], line["host"], line["problem"]) == (
+        "keys not fetched",
+        "login.example.org",
+        "HTTPStatusError",
+    )
+    assert line["status"] == 503
+    assert not [secret for secret in ("hunter2", "Thoth", "jwks.json") if secret in repr(lines)]
 
 
 async def test_without_keys_nobody_is_let_in_and_it_is_tried_again(provider: Provider) -> None:

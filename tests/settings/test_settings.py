@@ -30,6 +30,14 @@ def refusal(environ: dict[str, str], folder: Path = Path("/nonexistent")) -> str
     return caught.value.message
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://login.example.org/jwks.json", "http://localhost:8080/certs", "http://[::1]:8080/certs", ""],
+)
+def test_keys_of_an_identity_provider_come_safely(address: str) -> None:
+    assert Settings(jwt_jwks_url=address).jwt_jwks_url == address
+
+
 def test_nothing_set_gives_the_defaults() -> None:
     loaded = load_settings({}, folder=Path("/nonexistent"))
     assert loaded.settings == Settings()
@@ -116,6 +124,10 @@ def test_providers_are_chains() -> None:
         ("ANTIPHON_TTS", "local,local", "the same provider twice"),
         ("ANTIPHON_STORE_AWAY", "wait", "one of admit, refuse"),
         ("ANTIPHON_STORE", "disk", "must be memory, or the address of a Valkey"),
+        ("ANTIPHON_JWT_JWKS_URL", "http://login.example.org/jwks.json", "must begin with https://"),
+        ("ANTIPHON_JWT_JWKS_URL", "http://localhost.example.org/jwks.json", "must begin with https://"),
+        ("ANTIPHON_JWT_JWKS_URL", "login.example.org", "must begin with https://"),
+        ("ANTIPHON_JWT_JWKS_URL", "https://login.example.org:port/", "is no address"),
         ("ANTIPHON_ALLOWED_ORIGINS", "talk.example.org", "is not an origin"),
         ("ANTIPHON_ALLOWED_ORIGINS", "https://talk.example.org/page", "is not an origin"),
         ("ANTIPHON_ALLOWED_ORIGINS", "*", "is not an origin"),

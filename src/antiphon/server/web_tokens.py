@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx2
 import jwt
@@ -24,6 +26,8 @@ AGAIN_S = 15.0
 """Soonest after a fetch that an unknown key makes for another: keys are rotated, and strangers invent them."""
 
 FETCH_S = 5.0
+"""For all of a fetch: logins of users whose key is not known, or not fresh, wait for it."""
+
 LEEWAY_S = 30.0
 """Clocks differ."""
 
@@ -47,6 +51,10 @@ class TokenRules:
     """Which claim names the user."""
 
 
+class TooLarge(ValueError):
+    """More came than a set of keys can be."""
+
+
 class KeySet:
     """The provider's keys, fetched when needed, one fetch at a time."""
 
@@ -68,15 +76,21 @@ class KeySet:
     async def key(self, kid: str | None) -> jwt.PyJWK | None:
         """The key of that name, or without a name the only one. Raises RefusedError when there are none to be had. Safe
         to cancel."""
+        found = self._find(kid)
+        if found is not None and self._fresh:
+            return found  # whoever asks for another key holds nobody up
         async with self._fetching:
             found = self._find(kid)
-            age_s = self._now() - self._fetched_at
-            if (found is None or age_s > FRESH_S) and self._now() - self._tried_at > AGAIN_S:
+            if (found is None or not self._fresh) and self._now() - self._tried_at > AGAIN_S:
                 await self._fetch()
                 found = self._find(kid)
             if self._now() - self._fetched_at > STALE_S:
                 raise RefusedError("the identity provider's keys cannot be had now", retry_after_s=AGAIN_S)
             return found
+
+    @property
+    def _fresh(self) -> bool:
+        return self._now() - self._fetched_at <= FRESH_S
 
     def _find(self, kid: str | None) -> jwt.PyJWK | None:
         if kid is None:
@@ -86,22 +100,40 @@ class KeySet:
     async def _fetch(self) -> None:
         self._tried_at = self._now()
         try:
-            async with httpx2.AsyncClient(timeout=FETCH_S, transport=self._transport) as client:
-                answer = await client.get(self._url, headers={"Accept": "application/json"})
-            answer.raise_for_status()
-            if len(answer.content) > MOST_BYTES:
-                raise ValueError("it is too large")
-            keys = jwt.PyJWKSet.from_dict(answer.json()).keys
-        except (httpx2.HTTPError, ValueError, AttributeError, TypeError, jwt.PyJWTError) as error:
+            async with asyncio.timeout(FETCH_S):
+                keys = jwt.PyJWKSet.from_dict(json.loads(await self._download())).keys
+        except (
+            httpx2.HTTPError,
+            TimeoutError,
+            ValueError,
+            AttributeError,
+            TypeError,
+            jwt.PyJWTError,
+        ) as error:
+            # Not in the error's own words: they hold the whole address, which may hold a password.
             log.warning(
                 "keys not fetched",
                 setting="ANTIPHON_JWT_JWKS_URL",
-                problem=f"{type(error).__name__}: {error}",
+                host=urlsplit(self._url).hostname,
+                problem=type(error).__name__,
+                status=error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else None,
             )
             return
         self._keys = tuple(key for key in keys if key.public_key_use in (None, "sig"))
         self._fetched_at = self._now()
         log.info("keys fetched", keys=len(self._keys))
+
+    async def _download(self) -> bytes:
+        """The answer's body. Raises httpx2.HTTPError, and TooLarge as soon as it is. Safe to cancel."""
+        body = bytearray()
+        client = httpx2.AsyncClient(timeout=FETCH_S, transport=self._transport)
+        async with client, client.stream("GET", self._url, headers={"Accept": "application/json"}) as answer:
+            answer.raise_for_status()
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise TooLarge
+        return bytes(body)
 
 
 class WebTokens:

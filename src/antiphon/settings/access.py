@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, SerializerFunctionWrapHandler
 from pydantic.functional_serializers import WrapSerializer
@@ -19,6 +20,8 @@ HASHED = re.compile(r"sha256:([0-9a-f]{64})")
 
 JWT_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Those whose public key cannot sign. With HS256 whoever may read the key set could write tokens."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 LEAST_PASSWORD = 8
 LEAST_TOKEN = 16
@@ -60,6 +63,25 @@ def _check_algorithm(name: str) -> str:
     if name not in JWT_ALGORITHMS:
         raise ValueError(f"{name!r} is not among {', '.join(JWT_ALGORITHMS)}")
     return name
+
+
+def _check_key_set(address: str) -> str:
+    """Whoever can change the keys on their way can let anybody in."""
+    if not address:
+        return address
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("it is no address; write https://login.example.org/…") from None
+    if parts.scheme == "http" and host in LOOPBACK:
+        return address
+    if parts.scheme != "https" or not host:
+        raise ValueError(
+            "it must begin with https://, or whoever is on the way could put keys of their own in (http:// will do on"
+            " this machine)"
+        )
+    return address
 
 
 def _at_least(length: int) -> AfterValidator:
@@ -114,6 +136,7 @@ Algorithms = Annotated[
     BeforeValidator(split_list),
     WrapSerializer(_as_text),
 ]
+KeySetUrl = Annotated[str, AfterValidator(_check_key_set)]
 Password = Annotated[SecretStr, _at_least(LEAST_PASSWORD)]
 Token = Annotated[SecretStr, _at_least(LEAST_TOKEN)]
 ApiKeys = Annotated[SecretStr, AfterValidator(_check_keys)]
@@ -125,6 +148,7 @@ ALLOWED: Mapping[str, str] = {
     "api_keys": "name=key or name=sha256:HASH, with commas",
     "trusted_proxies": "addresses and networks (CIDR), with commas",
     "jwt_algorithms": "of " + ", ".join(JWT_ALGORITHMS),
+    "jwt_jwks_url": "an address with https://",
     "max_sessions": "a whole number from 1 to 10000, or auto",
     "address_sessions": "a whole number from 0 to 100000, or auto",
     "address_connects_per_minute": "a whole number from 0 to 100000, or auto",

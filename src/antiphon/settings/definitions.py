@@ -20,6 +20,7 @@ from antiphon.settings.access import (
     AccessModes,
     Algorithms,
     ApiKeys,
+    KeySetUrl,
     Networks,
     Password,
     PerAddress,
@@ -282,11 +283,10 @@ class Settings(BaseModel):
         "off this machine.",
         group="Access",
     )
-    jwt_jwks_url: str = setting(
+    jwt_jwks_url: KeySetUrl = setting(
         "",
-        "With `access = jwt`: where your identity provider publishes its keys (JWKS).",
+        "With `access = jwt`: where your identity provider publishes its keys (JWKS); `http://` on this machine only.",
         max_length=2000,
-        pattern="^(https?://.+)?$",
         group="Access",
     )
     jwt_issuer: str = setting("", "The `iss` that tokens must have.", max_length=2000, group="Access")
