@@ -33,6 +33,7 @@ from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.offer import Assistant, Offer, Voice
 from antiphon.sessions.readiness import Readiness
 from antiphon.sessions.registry import Backing
+from antiphon.store.board import Board
 from antiphon.telemetry.observability import Observability
 
 Message = dict[str, Any]
@@ -174,6 +175,7 @@ async def open_house(
     backing: Backing | None = None,
     stores: EntranceStores | None = None,
     observability: Observability | None = None,
+    board: Board | None = None,
     **door: Any,
 ) -> AsyncIterator[House]:
     """A server on a free loopback port, ready unless ``loading`` says otherwise. ``send_buffer``: bytes
@@ -190,6 +192,7 @@ async def open_house(
         observability=observability,
         backing=backing,
         stores=stores,
+        board=board,
     )
     server = Server(application, max_message_bytes=limits.max_message_bytes)
     listening = listen("127.0.0.1", 0)

@@ -88,11 +88,13 @@ async def test_what_the_operator_page_asks() -> None:
             now = (await served.get("/api/operator/now", **AUTHORIZED)).json()
             day = (await served.get("/api/operator/day", **AUTHORIZED)).json()
             turns = (await served.get("/api/operator/turns?after=0", **AUTHORIZED)).json()
-            none = (await served.get("/api/operator/turns?after=1", **AUTHORIZED)).json()
+            since = now["last_turn_s"]
+            none = (await served.get(f"/api/operator/turns?after={since}", **AUTHORIZED)).json()
             report = (await served.get("/api/operator/report", **AUTHORIZED)).json()
             other = await served.get("/api/operator/report?day=1999-01-01", **AUTHORIZED)
     assert now["sessions"] == {"now": 1, "max": 10}
-    assert now["turns"] == now["last_turn"] == 1
+    assert now["turns"] == now["replicas"] == 1
+    assert now["last_turn_s"] == turns["turns"][0]["ended_s"]
     assert now["first_sound"]["turns"] == 1
     assert {row["kind"] for row in now["providers"]} == {"asr", "llm", "tts"}
     assert len(day["points"]) in (288, 289)

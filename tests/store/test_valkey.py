@@ -70,6 +70,40 @@ async def test_a_request_that_is_refused_is_no_outage(valkey: ValkeyServer) -> N
         assert store.available
 
 
+UNWRITABLE = {
+    "is full": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    "is a copy": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "misses its copies": (
+        ("CONFIG", "SET", "min-replicas-to-write", "1"),
+        ("CONFIG", "SET", "min-replicas-to-write", "0"),
+    ),
+    "allows too little": (("ACL", "SETUSER", "default", "-set"), ("ACL", "SETUSER", "default", "+set")),
+}
+"""What is wrong with a server that answers → how to bring it about, and how to mend it."""
+
+
+@pytest.mark.parametrize("server", UNWRITABLE)
+async def test_a_store_that_answers_and_takes_nothing_is_away_until_it_does(
+    valkey: ValkeyServer, server: str
+) -> None:
+    spoil, mend = UNWRITABLE[server]
+    async with open_valkey(valkey.url) as store, asyncio.timeout(LONG_S):
+        valkey.ask(*spoil)
+        assert not await store.check()
+        with pytest.raises(StoreUnavailable), store.reaching():
+            raise AssertionError("not asked while it takes nothing")
+        valkey.ask(*mend)
+        await store.returned()
+
+
+async def test_whoever_is_refused_first_tells_the_others(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url) as store:
+        valkey.ask("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(StoreUnavailable), store.reaching():
+            await store.client.append("antiphon:test", "1")
+        assert not store.available
+
+
 REFUSALS: dict[str, tuple[Sequence[tuple[str, ...]], Sequence[str]]] = {
     "needs a password": (
         [("CONFIG", "SET", "requirepass", "swordfish")],

@@ -31,6 +31,7 @@ def metrics_with_everything() -> Metrics:
         delays=lambda: Delays(counts=(90, 6, 2, 0, 1, 0, 0, 1, 0, 0, 1), sum_s=2.3),
         ledger=lambda: LedgerState(held_usd=0.02, waiting=3, lost=1, alerts_failed=1),
         budgets=lambda: [BudgetState(name="day", spent_usd=1.5, limit_usd=5.0)],
+        certificate_end=lambda: 1_803_000_000.0,
     )
     metrics = Metrics(
         price=lambda call: None if call.provider.startswith("new:") else 1200,

@@ -66,6 +66,7 @@ def build_application(settings: Settings) -> Application:
             trusted_proxies=settings.trusted_proxies,
             operator_token=settings.operator_token.get_secret_value(),
             metrics_networks=settings.metrics_networks,
+            page=settings.page,
             max_loop_lag_s=settings.max_loop_lag_ms / 1000,
             limits=VoiceLimits(
                 max_message_bytes=settings.max_message_bytes,

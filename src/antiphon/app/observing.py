@@ -34,10 +34,13 @@ def observability_of(
         Watching(
             data=settings.data,
             report_days=settings.report_days,
+            restore=settings.store == "memory",
             zone=time_zone(settings.time_zone),
             traces=settings.traces,
             trace_sample=settings.trace_sample,
             transcripts=settings.transcripts,
+            certificate=settings.certificate,
+            domain=settings.domain,
         )
     )
 

@@ -13,6 +13,7 @@ from antiphon.sessions.tickets import ValkeyTickets
 from antiphon.sessions.valkey_limits import ValkeyLimits
 from antiphon.sessions.valkey_store import ValkeyStore
 from antiphon.settings import Settings
+from antiphon.store.board import Board, ValkeyBoard
 from antiphon.store.valkey import Valkey, connect_valkey
 
 
@@ -23,13 +24,11 @@ def shared_valkey(settings: Settings) -> Valkey | None:
     return connect_valkey(settings.store, password=settings.store_password.get_secret_value())
 
 
-def session_backing(settings: Settings, valkey: Valkey | None) -> Backing:
-    """What sessions are kept with."""
+def session_backing(settings: Settings, valkey: Valkey | None, name: str) -> Backing:
+    """What sessions are kept with, by the replica of that name."""
     if valkey is None:
         return Backing(store=MemoryStore(keep_s=settings.resume_grace_s), watched=nullcontext)
-    store = ValkeyStore(
-        valkey, replica=replica_name(), lease_s=settings.lease_s, keep_s=settings.resume_grace_s
-    )
+    store = ValkeyStore(valkey, replica=name, lease_s=settings.lease_s, keep_s=settings.resume_grace_s)
     return Backing(
         store=store,
         lease_s=settings.lease_s,
@@ -43,6 +42,11 @@ def entrance_stores(valkey: Valkey | None) -> EntranceStores:
     if valkey is None:
         return EntranceStores()
     return EntranceStores(tickets=ValkeyTickets(valkey), limits=ValkeyLimits(valkey))
+
+
+def notice_board(valkey: Valkey | None, name: str) -> Board | None:
+    """Where replicas tell each other of themselves; None: there is one server."""
+    return None if valkey is None else ValkeyBoard(valkey, name=name)
 
 
 def replica_name() -> str:

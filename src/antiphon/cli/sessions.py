@@ -101,8 +101,11 @@ def _ask(client: httpx2.Client, method: str, path: str) -> dict[str, Any]:
 
 def sessions_table(told: dict[str, Any], address: str) -> Table:
     """``GET /api/sessions`` as people read it."""
+    several = told["replicas"] > 1
+    title = f"{told['live']} of {told['max_sessions']} conversations at {address}"
+    title += f", {told['replicas']} replicas" if several else ""
     table = Table(
-        title=f"{told['live']} of {told['max_sessions']} conversations at {address}",
+        title=title if told["whole"] else f"{title}, one replica of several: their store is away",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -111,15 +114,18 @@ def sessions_table(told: dict[str, Any], address: str) -> Table:
     for name in ("session", "since", "from"):
         table.add_column(name, no_wrap=True)
     table.add_column("key", overflow="ellipsis", max_width=20)
+    for name in ("at",) if several else ():
+        table.add_column(name, no_wrap=True)
     for name in ("turns", "cut off", "errors", "heard", "spoken", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in told["sessions"]:
         failures = int(row["failures"])
         table.add_row(
-            row["id"],
+            f"{row['id']} away" if row["away"] else row["id"],
             _minutes(row["seconds"]),
             row["address"],
             row["key"],
+            *((row["replica"],) if several else ()),
             str(row["turns"]),
             str(row["interrupted"]),
             Text(str(failures), style="red" if failures else ""),

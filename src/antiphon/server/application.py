@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -45,9 +46,12 @@ from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Offer
 from antiphon.sessions.readiness import Readiness
 from antiphon.sessions.registry import Backing, Registry
+from antiphon.sessions.roster import Roster
+from antiphon.store.board import Board
 from antiphon.telemetry.lag import LoopLag
 from antiphon.telemetry.logs import logger
 from antiphon.telemetry.observability import Observability
+from antiphon.telemetry.replicas import Replicas
 from antiphon.telemetry.sources import Sources
 
 Loading = Callable[[Readiness], Awaitable[None]]
@@ -55,6 +59,10 @@ Loading = Callable[[Readiness], Awaitable[None]]
 
 REFUSE_BY = "x-antiphon-refuse"
 """Header in which a proxy says how it wants to be refused."""
+
+REFUSALS = {"status": 503, "404": 404}
+"""What it may say, and with which status. nginx takes 503 for a failure, and leaves a replica that gave it alone for a
+while; 404 it only passes over."""
 
 log = logger(__name__)
 
@@ -77,6 +85,8 @@ class FrontDoor:
     """How late the event loop may be before new conversations wait; 0: however late."""
     metrics_networks: Sequence[Network] = ()
     """From where ``/metrics`` may be read without the operator token."""
+    page: Path | None = None
+    """Files that take the place of the page's."""
 
 
 class Application:
@@ -90,8 +100,10 @@ class Application:
         observability: Observability | None = None,
         backing: Backing | None = None,
         stores: EntranceStores | None = None,
+        board: Board | None = None,
     ) -> None:
-        """``backing``: what sessions are kept with, ``stores``: tickets and limits; None: this process's memory."""
+        """``backing``: what sessions are kept with, ``stores``: tickets and limits; None: this process's memory.
+        ``board``: where replicas tell each other who is on, and how they do; None: there is one server."""
         self.readiness = Readiness()
         self.audience = audience or Audience()
         self.registry = Registry(
@@ -105,6 +117,8 @@ class Application:
         self.registry.late = lambda: self.lag.too_late
         self.observability = observability or Observability()
         self._fill_in(self.observability.sources)
+        self.roster = Roster(self.registry, board)
+        self.replicas = Replicas(self.observability, board)
         self._door = door
         self._loading = loading
         stores = stores or EntranceStores()
@@ -121,6 +135,16 @@ class Application:
         self.entrance = Entrance(access, self.audience, stores)
         self.routes = self._routes()
         self.asgi = HttpEdge(self.routes, trusted_proxies=door.trusted_proxies, refused=self.audience.refused)
+
+    @property
+    def drain_grace_s(self) -> float:
+        """How long replies may go on when it is to stop."""
+        return self._door.limits.drain_grace_s
+
+    def forget_old(self) -> None:
+        """Let go of what this process keeps past its time."""
+        self.registry.backing.store.forget_old()
+        self.entrance.forget_old()
 
     def _fill_in(self, sources: Sources) -> None:
         """Whom a scrape asks."""
@@ -144,7 +168,7 @@ class Application:
 
     def _routes(self) -> FastAPI:
         app = FastAPI(title="Antiphon", openapi_url=None, lifespan=self._lifespan)
-        page = Page(read_page())
+        page = Page(read_page(self._door.page))
         app.add_route("/", page.start, methods=["GET", "HEAD"])
         app.add_route("/assets/{path:path}", page.asset, methods=["GET", "HEAD"])
         app.add_api_route("/health", self.health, methods=["GET"], response_model=None)
@@ -178,7 +202,7 @@ class Application:
         return app
 
     def _add_operator_routes(self, app: FastAPI) -> None:
-        api = OperatorApi(self.operators, self.registry)
+        api = OperatorApi(self.operators, self.roster)
         only_operators = [Depends(self.operators.require)]
         app.add_api_route(
             "/api/sessions",
@@ -210,7 +234,7 @@ class Application:
             self.observability.metrics, self.operators, networks=self._door.metrics_networks
         )
         app.add_route("/metrics", metrics.show, methods=["GET"])
-        operator = OperatorPage(self.observability, page)
+        operator = OperatorPage(self.observability, page, self.replicas)
         app.add_route("/operator", operator.start, methods=["GET", "HEAD"])
         for path, answer in (
             ("now", operator.now),
@@ -236,11 +260,23 @@ class Application:
                     loading = tasks.create_task(self._load())
                     measuring = tasks.create_task(self.lag.watch())
                     renewing = tasks.create_task(self.entrance.run())
-                    async with self.registry.running():
+                    async with self.registry.running(), self._telling_replicas():
                         yield
                     renewing.cancel()
                     measuring.cancel()
                     loading.cancel()
+
+    @asynccontextmanager
+    async def _telling_replicas(self) -> AsyncIterator[None]:
+        """What they know of each other is kept up to date."""
+        async with asyncio.TaskGroup() as tasks:
+            telling = [tasks.create_task(self.roster.run()), tasks.create_task(self.replicas.run())]
+            try:
+                yield
+            finally:
+                for task in telling:
+                    task.cancel()
+        await self.replicas.last_words()
 
     async def _load(self) -> None:
         try:
@@ -301,8 +337,9 @@ class Application:
             return
         if self._for_another(websocket):
             # A proxy in front takes this to another replica before the client learns of it.
+            status = REFUSALS.get(websocket.headers.get(REFUSE_BY, ""), 503)
             await websocket.send_denial_response(
-                PlainTextResponse("not here\n", status_code=503, headers={"Retry-After": "1"})
+                PlainTextResponse("not here\n", status_code=status, headers={"Retry-After": "1"})
             )
             return
         offered = websocket.scope.get("subprotocols", [])
@@ -331,7 +368,7 @@ class Application:
         does, until all have refused): a browser's page cannot read a status, and would not know why."""
         if self.registry.backing.store.shared and not self.readiness.ready:
             return True
-        asks = websocket.headers.get(REFUSE_BY) == "status"
+        asks = websocket.headers.get(REFUSE_BY) in REFUSALS
         return asks and (self.registry.full or not self.readiness.ready)
 
     async def _turn_away(self, websocket: WebSocket, refused: RefusedError | TicketError) -> None:

@@ -12,19 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from antiphon.errors import NoSuchSessionError, OriginError
+from antiphon.errors import OriginError
 from antiphon.server.operator_access import OperatorAccess
 from antiphon.server.origins import is_own_page
-from antiphon.sessions.registry import Registry
-from antiphon.sessions.session import Session
-from antiphon.telemetry.logs import logger
+from antiphon.sessions.roster import Line, Roster
 
 SHOWN = 6
 """Letters of a session's id that are shown: enough to point at one, too few to be of use elsewhere."""
 
 NO_STORE = {"Cache-Control": "no-store"}
-
-log = logger(__name__)
 
 
 class LogIn(BaseModel):
@@ -43,6 +39,8 @@ class SessionRow(BaseModel):
     since: str
     """ISO 8601, UTC."""
     seconds: float
+    away: bool
+    """Its caller's connection was lost, and is waited for."""
     turns: int
     replies: int
     interrupted: int
@@ -54,43 +52,48 @@ class SessionRow(BaseModel):
     address: str
     key: str
     """Of whom it is billed to."""
+    replica: str
+    """Which one holds it; empty where there is one server."""
 
 
 class SessionList(BaseModel):
     """Who is on, oldest first."""
 
     sessions: list[SessionRow]
+    """Of all replicas."""
     live: int
     max_sessions: int
+    replicas: int
+    whole: bool
+    """False: the store that the replicas share is away, and this is the answering one's part."""
 
 
 class OperatorApi:
     """The endpoints."""
 
     def __init__(
-        self, access: OperatorAccess, registry: Registry, *, now: Callable[[], float] = time.time
+        self, access: OperatorAccess, roster: Roster, *, now: Callable[[], float] = time.time
     ) -> None:
         self._access = access
-        self._registry = registry
+        self._roster = roster
         self._now = now
 
     async def sessions(self) -> JSONResponse:
         """Who is on, oldest first, and what each conversation came to so far."""
-        rows = [self._row(session) for session in self._registry.live]
-        answer = SessionList(sessions=rows, live=len(rows), max_sessions=self._registry.limit)
+        found = await self._roster.attendance()
+        answer = SessionList(
+            sessions=[self._row(line) for line in found.lines],
+            live=len(found.lines),
+            max_sessions=found.limit,
+            replicas=found.replicas,
+            whole=found.whole,
+        )
         return JSONResponse(answer.model_dump(), headers=NO_STORE)
 
     async def end(self, id: Annotated[str, Path(min_length=SHOWN, max_length=64)]) -> Response:
-        """End one conversation, named by its id or its first letters. It is told so, and cannot be resumed."""
-        found = [session for session in self._registry.live if session.id.startswith(id)]
-        if len(found) != 1:
-            raise NoSuchSessionError(
-                "there is no such session (any more)"
-                if not found
-                else f"{len(found)} sessions begin so; give more"
-            )
-        log.info("session ended by an operator", session_id=found[0].id)
-        found[0].end("the operator ended this conversation")
+        """End one conversation, named by its id or its first letters, at whichever replica. It is told so, and cannot
+        be resumed."""
+        await self._roster.end(id)
         return Response(status_code=204, headers=NO_STORE)
 
     async def log_in(self, request: Request, wanted: LogIn) -> Response:
@@ -111,19 +114,20 @@ class OperatorApi:
         self._access.log_out(response)
         return response
 
-    def _row(self, session: Session) -> SessionRow:
-        counts = session.counts
+    def _row(self, line: Line) -> SessionRow:
         return SessionRow(
-            id=session.id[:SHOWN],
-            since=datetime.fromtimestamp(session.since, UTC).isoformat(timespec="seconds"),
-            seconds=round(max(0.0, self._now() - session.since), 1),
-            turns=counts.turns,
-            replies=counts.replies,
-            interrupted=counts.interrupted,
-            failures=counts.failures,
-            audio_in_s=round(counts.audio_in_s, 1),
-            audio_out_s=round(counts.audio_out_s, 1),
-            cost_usd=counts.cost_usd,
-            address=session.caller.address,
-            key=session.caller.key,
+            id=line.id[:SHOWN],
+            since=datetime.fromtimestamp(line.since, UTC).isoformat(timespec="seconds"),
+            seconds=round(max(0.0, self._now() - line.since), 1),
+            away=line.away,
+            turns=line.turns,
+            replies=line.replies,
+            interrupted=line.interrupted,
+            failures=line.failures,
+            audio_in_s=line.audio_in_s,
+            audio_out_s=line.audio_out_s,
+            cost_usd=line.cost_usd,
+            address=line.address,
+            key=line.key,
+            replica=line.replica,
         )

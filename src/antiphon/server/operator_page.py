@@ -3,43 +3,32 @@ operators only (``operator_access``)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
-from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from antiphon import __version__
-from antiphon.providers.health import ProviderState
 from antiphon.server.page import Page
 from antiphon.telemetry.latency_budget import BUDGET_MS, FIRST_SOUND_MS
 from antiphon.telemetry.observability import Observability
-from antiphon.telemetry.pricing import MICRO, BudgetState
+from antiphon.telemetry.pricing import MICRO
+from antiphon.telemetry.replicas import NOW_MINUTES, STEP_MINUTES, Moment, Replicas
 from antiphon.telemetry.report import Report, rounded
-from antiphon.telemetry.tally import Tally
+from antiphon.telemetry.tally import Tally, whole
 
-STEP_MINUTES = 5
-"""A day has 288 such steps: as many points as a chart on a wide screen can show."""
-
-NOW_MINUTES = 15
-"""What "now" is: long enough for a percentile, short enough to see a change."""
-
-MOST_TURNS = 25
-"""In one answer: what the page shows; more would hold up the loop."""
-
-DAY_S = 86_400.0
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 class OperatorPage:
     """The routes. Each of the ``/api/operator/…`` is to be guarded with ``OperatorAccess.require``."""
 
-    def __init__(self, observability: Observability, page: Page) -> None:
+    def __init__(self, observability: Observability, page: Page, replicas: Replicas | None = None) -> None:
         self._observability = observability
         self._page = page
+        self._replicas = replicas or Replicas(observability)
 
     async def start(self, request: Request) -> Response:
         """``GET /operator``: the page, for everybody; it asks for the token itself."""
@@ -48,53 +37,50 @@ class OperatorPage:
     async def now(self) -> JSONResponse:
         """``GET /api/operator/now``: is it well? Asked every two seconds."""
         watched = self._observability
-        recent, sources = watched.recent, watched.sources
-        of_late = recent.minutes.total(recent.now - NOW_MINUTES * 60, recent.now)
-        today = recent.minutes.total(watched.midnight(), recent.now)
+        moment = await self._replicas.moment()
+        today = await self._replicas.since(watched.midnight())
+        of_late = moment.of_late
         body = {
-            "at": recent.now,
+            "at": watched.recent.now,
             "version": __version__,
-            "ready": sources.ready() if sources.ready is not None else True,
-            "transcripts": recent.transcripts,
-            "sessions": {
-                "now": sources.sessions() if sources.sessions is not None else 0,
-                "max": sources.max_sessions(),
-            },
+            "ready": moment.ready,
+            "replicas": moment.replicas,
+            "whole": moment.whole,
+            "transcripts": watched.recent.transcripts,
+            "sessions": {"now": moment.sessions, "max": moment.max_sessions},
             "minutes": NOW_MINUTES,
             "first_sound": _percentiles(of_late),
             "turns": of_late.turns,
             "provider_calls": sum(found.calls for found in of_late.providers.values()),
             "errors": of_late.provider_errors + of_late.failed,
             "cost": self._cost(today),
+            "ledger": moment.ledger,
             "budget_ms": FIRST_SOUND_MS,
-            "providers": self._health(today),
-            "lag_ms": None if sources.behind_s is None else round(sources.behind_s() * 1000, 1),
-            "last_errors": [asdict(error) for error in reversed(recent.errors)],
-            "last_turn": recent.turns[-1].number if recent.turns else 0,
+            "providers": _health(moment, today),
+            "lag_ms": moment.lag_ms,
+            "last_errors": moment.errors,
+            "last_turn_s": moment.last_turn_s,
         }
         return JSONResponse(body, headers=NO_STORE)
 
     async def day(self) -> JSONResponse:
         """``GET /api/operator/day``: the last 24 hours. Asked every minute."""
-        recent = self._observability.recent
-        end = recent.now
-        steps = recent.minutes.steps(end - DAY_S, end, STEP_MINUTES)
+        steps = await self._replicas.steps()
         points = [{"at": minute * 60, **_point(tally)} for minute, tally in steps.items()]
         body = {
-            "at": end,
+            "at": self._observability.recent.now,
             "step_s": STEP_MINUTES * 60,
             "points": points,
             "budget_ms": dict(BUDGET_MS),
-            "report": Report.of(recent.minutes.total(end - DAY_S, end)).to_json(),
+            "report": Report.of(whole(steps.values())).to_json(),
         }
         return JSONResponse(body, headers=NO_STORE)
 
-    async def turns(self, after: int = 0) -> JSONResponse:
-        """``GET /api/operator/turns?after=12``: the turns since, newest first."""
-        recent = self._observability.recent
-        newest = islice(reversed(recent.turns), MOST_TURNS)
-        found = [asdict(turn) for turn in newest if turn.number > after]
-        return JSONResponse({"turns": found, "transcripts": recent.transcripts}, headers=NO_STORE)
+    async def turns(self, after: float = 0.0) -> JSONResponse:
+        """``GET /api/operator/turns?after=1795435200.5``: the turns that ended since, newest first."""
+        found = await self._replicas.turns(after)
+        told = {"turns": found, "transcripts": self._observability.recent.transcripts}
+        return JSONResponse(told, headers=NO_STORE)
 
     async def report(self, day: str = "") -> JSONResponse:
         """``GET /api/operator/report``: today so far, as ``antiphon report --url`` shows it."""
@@ -103,13 +89,12 @@ class OperatorPage:
         if day and day != found.isoformat():
             problem = {"error": {"code": "bad_request", "message": "a running server tells of today only"}}
             return JSONResponse(problem, status_code=404, headers=NO_STORE)
-        tally = watched.recent.minutes.total(watched.midnight(), watched.recent.now)
+        tally = await self._replicas.since(watched.midnight())
         return JSONResponse({"day": found.isoformat(), "tally": tally.to_json()}, headers=NO_STORE)
 
     def _cost(self, today: Tally) -> dict[str, Any]:
-        budgets: Sequence[BudgetState] = ()
-        if self._observability.sources.budgets is not None:
-            budgets = self._observability.sources.budgets()
+        sources = self._observability.sources
+        budgets = sources.budgets() if sources.budgets is not None else ()
         # The ledger's own figure where there is one: it knows the other replicas.
         day = next((budget for budget in budgets if budget.name == "day"), None)
         report = Report.of(today)
@@ -120,26 +105,19 @@ class OperatorPage:
             "unpriced": report.unpriced,
         }
 
-    def _health(self, today: Tally) -> list[dict[str, Any]]:
-        """Today's figures of each provider, beside the state of its breaker."""
-        states: Sequence[ProviderState] = ()
-        if self._observability.sources.health is not None:
-            states = self._observability.sources.health()
-        known: dict[tuple[str, str], ProviderState] = {
-            (state.kind, state.provider): state for state in states
-        }
-        rows = {(row.kind, row.provider): asdict(row) for row in Report.of(today).providers}
-        keys = [*known, *(key for key in rows if key not in known)]
-        return [
-            {
-                "kind": key[0],
-                "provider": key[1],
-                "breaker": known[key].breaker if key in known else "",
-                "last_error": known[key].last_error if key in known else "",
-                **rows.get(key, asdict(Report.of(_asked_nothing(*key)).providers[0])),
-            }
-            for key in sorted(keys, key=lambda key: ("asr", "llm", "tts").index(key[0]))
-        ]
+
+def _health(moment: Moment, today: Tally) -> list[dict[str, Any]]:
+    """Today's figures of each provider, beside the state of its breaker."""
+    rows = {(row.kind, row.provider): asdict(row) for row in Report.of(today).providers}
+    keys = [*moment.breakers, *(key for key in rows if key not in moment.breakers)]
+    found = []
+    for key in sorted(keys, key=lambda key: ("asr", "llm", "tts").index(key[0])):
+        breaker, last_error = moment.breakers.get(key, ("", ""))
+        row = rows.get(key) or asdict(Report.of(_asked_nothing(*key)).providers[0])
+        found.append(
+            {"kind": key[0], "provider": key[1], "breaker": breaker, "last_error": last_error, **row}
+        )
+    return found
 
 
 def _asked_nothing(kind: str, provider: str) -> Tally:

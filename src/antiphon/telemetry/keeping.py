@@ -21,16 +21,18 @@ log = logger(__name__)
 class Keeper:
     """Keeps what ``recent`` gathers in ``files``, ``days`` days long."""
 
-    def __init__(self, recent: Recent, files: DayFiles, *, days: int) -> None:
+    def __init__(self, recent: Recent, files: DayFiles, *, days: int, restore: bool = True) -> None:
         self._recent = recent
         self._files = files
         self._days = days
+        self._takes_up = restore
         self._refused = False
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[None]:
         """Take up the last day from the files; keep writing until the end, and then the rest."""
-        await asyncio.to_thread(self._restore)
+        if self._takes_up:
+            await asyncio.to_thread(self._restore)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_often(stop))

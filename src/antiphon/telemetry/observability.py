@@ -12,6 +12,7 @@ from pathlib import Path
 
 from antiphon.conversation.events import ProviderCall
 from antiphon.conversation.listening import Listener
+from antiphon.telemetry.certificate import CertificateWatch
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.exporting import open_tracer
 from antiphon.telemetry.keeping import Keeper
@@ -36,12 +37,19 @@ class Watching:
     """The data folder; None: nothing is written."""
     report_days: int = 30
     """How long a day's figures are kept; 0: they are not written."""
+    restore: bool = True
+    """Whether the last day is taken up from the files at the start. Replicas have it from each other: their files may
+    lie in one folder, and would be counted twice."""
     zone: tzinfo | None = None
     """Where days begin and end; None: as this machine is set."""
     traces: str = ""
     """Address of an OpenTelemetry collector; empty: no traces."""
     trace_sample: float = 1.0
     transcripts: bool = False
+    certificate: Path | None = None
+    """The file of the certificate that the proxy in front presents; None: nobody looks at one."""
+    domain: str = ""
+    """Whom it must be for; empty: anybody."""
 
 
 class Observability:
@@ -96,11 +104,18 @@ class Observability:
                 listeners.append(self._traces)
             if self.watching.data is not None and self.watching.report_days:
                 files = DayFiles(self.watching.data / FOLDER, zone=self.zone)
-                keeper = Keeper(self.recent, files, days=self.watching.report_days)
+                keeper = Keeper(
+                    self.recent, files, days=self.watching.report_days, restore=self.watching.restore
+                )
                 await stack.enter_async_context(keeper.keeping())
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             sampling = tasks.create_task(self._sample())
             stack.callback(sampling.cancel)
+            if self.watching.certificate is not None:
+                certificate = CertificateWatch(self.watching.certificate, self.watching.domain)
+                self.sources.certificate_end = lambda: certificate.end
+                looking = tasks.create_task(certificate.run())
+                stack.callback(looking.cancel)
             yield (*listeners, self.metrics, self.recent)
 
     async def _sample(self) -> None:

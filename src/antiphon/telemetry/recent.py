@@ -29,8 +29,6 @@ LONGEST_WORDS = 2_000
 class RecentTurn:
     """One turn that is over."""
 
-    number: int
-    """Counts up; what a page that has seen some asks for the rest by."""
     ended_s: float
     """Since 1970."""
     session: str
@@ -90,7 +88,6 @@ class Recent:
         self._trace_of = trace_of
         self._now = now
         self._live: dict[str, _Session] = {}
-        self._count = 0
 
     @property
     def now(self) -> float:
@@ -156,9 +153,7 @@ class Recent:
         priced = [(call, self._price(call)) for call in event.calls]
         self.minutes.at(now).reply_done(event, wasted_micro(priced))
         known = [micro for _, micro in priced if micro is not None]
-        self._count += 1
         turn = RecentTurn(
-            number=self._count,
             ended_s=now,
             session=short_id(session_id),
             turn_id=event.turn_id,

@@ -37,6 +37,8 @@ class Sources:
     """… and how late it was since the start."""
     budgets: Callable[[], Sequence[BudgetState]] | None = None
     ledger: Callable[[], LedgerState] | None = None
+    certificate_end: Callable[[], float | None] | None = None
+    """When the certificate in front ends, in seconds since 1970; None while there is none that can be read."""
 
 
 class SourcesCollector(Collector):
@@ -64,6 +66,8 @@ class SourcesCollector(Collector):
             yield from _budgets(sources.budgets())
         if sources.ledger is not None:
             yield from _ledger(sources.ledger())
+        if sources.certificate_end is not None and (end := sources.certificate_end()) is not None:
+            yield _gauge("antiphon_certificate_end_timestamp_seconds", "When the certificate ends.", end)
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: the registry need not ask the sources before they are there."""

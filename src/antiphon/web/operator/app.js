@@ -12,6 +12,9 @@ import { tiles, verdict } from './views/well.js';
 /** ms between two questions; the day's figures change slowly. */
 const [EVERY, DAY_EVERY] = [2000, 60_000];
 
+/** Seconds by which another replica's turns may come later than ours. */
+const TOLD_LATE = 15;
+
 /** Kept by the browser while its cookie may hold; no secret. */
 const LET_IN = 'antiphon-operator';
 
@@ -20,6 +23,7 @@ const token = /** @type {HTMLInputElement} */ (found('token'));
 const ending = /** @type {HTMLDialogElement} */ (found('ending'));
 const drawDay = charts(found('charts'));
 
+/** Seconds since 1970: when the newest turn that is shown ended. */
 let lastTurn = 0;
 let dayAt = -Infinity;
 let toldAt = 0;
@@ -51,7 +55,7 @@ async function look() {
 		found('turns-note').textContent = now.transcripts
 			? 'With what was said: ANTIPHON_TRANSCRIPTS is on.'
 			: 'What was said is not kept (ANTIPHON_TRANSCRIPTS).';
-		await Promise.all([lookAtSessions(), lookAtTurns(now.last_turn), lookAtDay()]);
+		await Promise.all([lookAtSessions(), lookAtTurns(now.last_turn_s), lookAtDay()]);
 		toldAt = performance.now();
 	} catch (problem) {
 		if (problem instanceof api.NotLetIn) {
@@ -71,13 +75,9 @@ async function lookAtSessions() {
 
 /** @param {number} newest */
 async function lookAtTurns(newest) {
-	if (newest < lastTurn) { // it was started anew
-		lastTurn = 0;
-		found('turns').replaceChildren();
-	}
 	if (newest > lastTurn) {
-		const { turns: fresh } = await api.turns(lastTurn);
-		lastTurn = Math.max(lastTurn, ...fresh.map(({ number }) => number));
+		const { turns: fresh } = await api.turns(lastTurn - TOLD_LATE);
+		lastTurn = newest;
 		turns(found('turns'), fresh);
 	}
 	if (!found('turns').children.length) found('turns').replaceChildren(made('p', 'nothing', 'None since the start.'));

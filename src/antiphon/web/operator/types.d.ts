@@ -28,6 +28,10 @@ interface Now {
   at: number;
   version: string;
   ready: boolean;
+  /** Servers that the figures are of. */
+  replicas: number;
+  /** False: the store is away, and this is the answering one's part. */
+  whole: boolean;
   transcripts: boolean;
   sessions: { now: number; max: number };
   /** What `first_sound`, `turns`, `provider_calls` and `errors` are of. */
@@ -41,7 +45,9 @@ interface Now {
   providers: ProviderFigures[];
   lag_ms: number | null;
   last_errors: { at_s: number; what: string; kind: string; cause: string }[];
-  last_turn: number;
+  /** Entries and alerts; empty where there is no ledger yet. */
+  ledger: { waiting?: number; lost?: number; alerts_failed?: number };
+  last_turn_s: number;
 }
 
 interface Point extends Percentiles {
@@ -71,7 +77,6 @@ interface Day {
 
 /** One of `GET /api/operator/turns`. */
 interface Turn {
-  number: number;
   ended_s: number;
   session: string;
   turn_id: string;
@@ -96,6 +101,8 @@ interface LiveSession {
   cost_usd: number | null;
   address: string;
   key: string;
+  away: boolean;
+  replica: string;
 }
 
 /** The vendored uPlot, as far as it is used here. */

@@ -5,9 +5,11 @@ import { money, percent, time } from './figures.js';
 /** Fewer turns than this say nothing about a percentile. */
 const ENOUGH_TURNS = 5;
 /** More of the calls than this failing is more than bad luck. */
-const MANY_ERRORS = 0.05;
+export const MANY_ERRORS = 0.05;
 /** From here on a budget is told of. */
 const BUDGET_NEAR = 0.8;
+/** Entries that wait for the ledger; a busy server has some hundreds under way. */
+const MANY_WAITING = 1000;
 /** ms. A loop this late is heard as stutter. */
 const LATE_LOOP = 100;
 
@@ -31,6 +33,11 @@ export function troubles(now) {
 	const { today_usd: spent, budget_usd: budget, unpriced } = now.cost;
 	if (budget && spent >= budget) found.push(`The budget of ${money(budget)} is spent.`);
 	else if (budget && spent >= budget * BUDGET_NEAR) found.push(`${percent(spent / budget)} of today’s budget is spent.`);
+	const { waiting = 0, lost = 0, alerts_failed: untold = 0 } = now.ledger;
+	if (waiting > MANY_WAITING) found.push(`The ledger is not written: ${waiting} entries wait in memory.`);
+	if (lost) found.push(`${lost} entries of the ledger were given up: the cost is higher than it says.`);
+	if (untold) found.push(`${untold} alerts never got through to the webhook.`);
+	if (!now.whole) found.push('The store is away: these are the figures of one replica.');
 	if (unpriced) found.push(`${unpriced} requests have no price: the cost is higher than shown.`);
 	if (now.lag_ms !== null && now.lag_ms > LATE_LOOP) found.push(`The server is ${time(now.lag_ms)} behind: it has too much to do.`);
 	return found;

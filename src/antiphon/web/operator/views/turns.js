@@ -44,15 +44,26 @@ function entry(turn) {
 	const summary = made('summary', '', made('span', 'dim', clock(turn.ended_s)), made('span', '', time(turn.latency_ms.first_sound)),
 		made('span', 'who dim', turn.asked || `${turn.session} ${turn.turn_id}`), outcome(turn), made('span', 'cost dim', money(turn.cost_usd)));
 	const details = made('details', '', summary);
+	details.dataset.turn = name(turn);
+	details.dataset.ended = String(turn.ended_s);
 	// What nobody opens is never made.
 	details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(inside(turn)); });
 	return details;
 }
 
-/** New turns come on top; those that are open stay open. @param {HTMLElement} place @param {Turn[]} turns newest first */
+/** A turn that is taken up again after it was cut short ends twice. @param {Turn} turn */
+const name = ({ session, turn_id: turn, ended_s: ended }) => `${session} ${turn} ${ended}`;
+
+/** New turns stand where they belong by their time, the newest on top; those that are open stay open.
+ * @param {HTMLElement} place @param {Turn[]} turns newest first */
 export function turns(place, turns) {
-	if (!turns.length) return;
+	const shown = new Set([...place.children].map((child) => /** @type {HTMLElement} */ (child).dataset.turn));
+	const fresh = turns.filter((turn) => !shown.has(name(turn)));
+	if (!fresh.length) return;
 	place.querySelector('.nothing')?.remove();
-	place.prepend(...turns.slice(0, KEEP).map(entry));
+	for (const turn of fresh.reverse()) {
+		const older = [...place.children].find((child) => Number(/** @type {HTMLElement} */ (child).dataset.ended) <= turn.ended_s);
+		place.insertBefore(entry(turn), older ?? null);
+	}
 	while (place.children.length > KEEP) place.lastElementChild?.remove();
 }
