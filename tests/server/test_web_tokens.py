@@ -18,7 +18,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from antiphon.errors import AccessError, RefusedError
-from antiphon.server.credentials import Shown
+from antiphon.server.credentials import ApiKeys, Shown
 from antiphon.server.web_tokens import (
     AGAIN_S,
     FETCH_S,
@@ -29,6 +29,7 @@ from antiphon.server.web_tokens import (
     TokenRules,
     WebTokens,
 )
+from antiphon.settings.access import read_api_keys
 
 ISSUER, AUDIENCE = "https://login.example.org/", "antiphon"
 RULES = TokenRules(
@@ -105,9 +106,22 @@ async def test_a_token_names_its_user(provider: Provider) -> None:
     for good in (token(), token(RSA_KEY, "RS256", "r1"), token(aud=["other", AUDIENCE])):
         identity = await tokens.identify(Shown(bearer=good))
         assert identity is not None
-        assert (identity.key, identity.backend) == ("alice", False)
+        assert (identity.key, identity.backend) == ("user:alice", False)
     assert provider.asked == 1
     assert await tokens.identify(Shown(bearer="an-api-key")) is None
+
+
+async def test_a_user_called_like_an_api_key_is_another(provider: Provider) -> None:
+    """Budgets and resume tokens go by the name."""
+    user = await provider.tokens().identify(Shown(bearer=token(sub="shop")))
+    backend = await ApiKeys({"shop": "key-of-the-shop-0123456789"}).identify(
+        Shown(bearer="key-of-the-shop-0123456789")
+    )
+    assert user is not None
+    assert backend is not None
+    assert user.key != backend.key == "shop"
+    with pytest.raises(ValueError, match="entry 1 is not name=key"):
+        read_api_keys(f"{user.key}=key-of-the-shop-0123456789")
 
 
 def none_signed() -> str:

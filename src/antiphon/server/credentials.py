@@ -23,7 +23,7 @@ class Identity:
     """Who asks for a ticket."""
 
     key: str = ""
-    """Name of who is billed; empty: nobody in particular."""
+    """Name of who is billed: an API key's, or ``user:`` and a user's; empty: nobody in particular."""
     backend: bool = False
     """Whether it asks for others, and may say for whom."""
 

@@ -35,6 +35,9 @@ MOST_BYTES = 256 * 1024
 LONGEST_TOKEN = 16_384
 LONGEST_NAME = 200
 
+USER = "user:"
+"""Before a user's name, where an API key's stands without. That can have no colon, so no user is taken for a key."""
+
 log = logger(__name__)
 
 
@@ -164,7 +167,7 @@ class WebTokens:
         key = await self._keys.key(kid if isinstance(kid, str) else None)
         if key is None:
             raise AccessError("the token is signed with a key that the identity provider does not publish")
-        return Identity(key=self._name(token, key))
+        return Identity(key=USER + self._name(token, key))
 
     def _name(self, token: str, key: jwt.PyJWK) -> str:
         rules = self._rules

@@ -295,7 +295,11 @@ class Settings(BaseModel):
         "RS256,ES256", "Signatures that are taken; only those of public keys can be.", group="Access"
     )
     jwt_name_claim: str = setting(
-        "sub", "The claim that names the user, for budgets.", min_length=1, max_length=100, group="Access"
+        "sub",
+        "The claim that names the user, for budgets and lists: `user:NAME`.",
+        min_length=1,
+        max_length=100,
+        group="Access",
     )
     operator_token: Token = setting(
         "",
@@ -576,7 +580,11 @@ class Settings(BaseModel):
         0.0, "What one conversation may cost; 0: no limit.", unit="USD", ge=0, group="Costs"
     )
     budget_key_usd: float = setting(
-        0.0, "What each API key may spend a day; 0: no limit.", unit="USD", ge=0, group="Costs"
+        0.0,
+        "What each API key, or user with `access = jwt`, may spend a day; 0: no limit.",
+        unit="USD",
+        ge=0,
+        group="Costs",
     )
     budget_past: Literal["warn", "degrade", "stop"] = setting(
         "degrade",
