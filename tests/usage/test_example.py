@@ -20,6 +20,7 @@ from antiphon.usage.price_row import FIELDS, UNITS
 from antiphon.usage.prices import PriceBook, open_prices, parse_prices
 
 PAGE = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8")
+DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
 DAY = date(2026, 11, 23)
 INSTRUCTIONS = 240
 """Tokens."""
@@ -27,9 +28,9 @@ INSTRUCTIONS = 240
 FREE_VOICE = '[[price]]\nprovider="elevenlabs"\nmodel="eleven_turbo_v2_5"\nunit="free"\n'
 
 
-def rows(heading: str) -> list[list[str]]:
+def rows(heading: str, page: str = PAGE) -> list[list[str]]:
     """The cells of the table under a header row."""
-    lines = PAGE.splitlines()
+    lines = page.splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith(heading))
     table = []
     for line in lines[start + 2 :]:
@@ -92,6 +93,7 @@ def test_the_example_costs_about_a_cent() -> None:
             (
                 ("openai:whisper-1", "openai:gpt-4o", "elevenlabs:eleven_turbo_v2_5"),
                 ("openai:whisper-1", "openai:gpt-4o", "openai:tts-1"),
+                ("openai:gpt-4o-mini-transcribe", "openai:gpt-4o-mini", "openai:gpt-4o-mini-tts"),
                 ("openai:gpt-4o-mini-transcribe", "openai:gpt-4o-mini", "openai:tts-1"),
                 ("openai:whisper-1", "openai:gpt-4o", "elevenlabs:eleven_flash_v2_5"),
                 ("local:whisper-base", "local:smollm2-135m", "local:piper"),
@@ -103,6 +105,17 @@ def test_other_stacks(row: int, stack: tuple[str, str, str]) -> None:
     sums = [sum(each) for each in zip(*parts(course_prices(), *stack), strict=True)]
     shown = [f"${Decimal(each) / MICROS:.4f}" for each in sums]
     assert rows("| stack | hears")[row][1:] == [*shown, f"**${Decimal(sum(sums)) / MICROS:.4f}**"]
+
+
+def test_a_month_of_a_thousand_conversations_a_day() -> None:
+    month = rows("| stack | a conversation |", DEPLOY)
+    example = {row[0].partition(":")[0]: row[4].strip("*$") for row in rows("| stack | hears")}
+    assert len(month) == 5
+    for stack, conversation, bill in month:
+        assert conversation == f"${example[stack.partition(':')[0]]}"
+        assert bill.strip("*") == f"${Decimal(conversation[1:]) * 30_000:.0f}"
+    characters = sum(int(turn[6]) for turn in TURNS) * 30_000
+    assert f"{characters / 1e6:.1f} million characters" in DEPLOY
 
 
 def test_the_price_file_on_the_page_can_be_read() -> None:
