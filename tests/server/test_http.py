@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from tests.server.house import open_house, scripted_assistant, with_defaults
+from websockets.exceptions import InvalidStatus
 
+from antiphon.errors import SettingsError
 from antiphon.providers.health import ProviderState
 from antiphon.server.page import CONTENT_TYPES, read_page
 from antiphon.sessions.readiness import Readiness
@@ -57,6 +60,23 @@ async def test_nothing_else_is_served(path: str) -> None:
         answer = await house.get(path)
         assert answer.status_code == 404
         assert "content-security-policy" in answer.headers
+
+
+async def test_a_page_of_ones_own_takes_the_place_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>Mine</p>")
+    async with open_house(page=tmp_path) as house:
+        assert (await house.get("/")).text == "<p>Mine</p>"
+        assert (await house.get("/assets/app.js")).status_code == 200
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_page(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("asked", "status"), [("status", 503), ("404", 404)])
+async def test_a_full_server_refuses_a_call_as_the_proxy_in_front_asks(asked: str, status: int) -> None:
+    async with open_house(max_sessions=1) as house, house.call():
+        with pytest.raises(InvalidStatus, match=str(status)):
+            async with house.connect(headers={"X-Antiphon-Refuse": asked}):
+                pass
 
 
 async def test_the_page_has_nothing_inline() -> None:
