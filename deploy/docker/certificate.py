@@ -2,9 +2,10 @@
 
     certificate.py FOLDER DOMAIN
 
-Writes FOLDER/fullchain.pem and privkey.pem for the domain (localhost and 127.0.0.1 besides), good for 90 days, unless
-a pair that fits and is good for another 14 days is there. A certificate that somebody else signed is never touched;
-what is wrong with it is said. Exits 1, saying what to do, when the folder cannot be written.
+Writes FOLDER/self-signed/fullchain.pem and privkey.pem for the domain (localhost and 127.0.0.1 besides), good for 90
+days, unless a pair that fits and is good for another 30 days is there. A pair of your own, FOLDER/fullchain.pem and
+privkey.pem, is never touched; what is wrong with it is said. Exits 1, saying what to do, when the folder cannot be
+written.
 """
 
 from __future__ import annotations
@@ -17,61 +18,78 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 GOOD_FOR = timedelta(days=90)
-RENEW_BEFORE = timedelta(days=14)
+RENEW_BEFORE = timedelta(days=30)
+CHAIN, KEY = "fullchain.pem", "privkey.pem"
 
 
 def main(folder: Path, domain: str) -> None:
-    """Make the pair if it is needed."""
-    chain, key = folder / "fullchain.pem", folder / "privkey.pem"
-    there = read(chain)
-    if there is not None and there.issuer != there.subject:
-        problem = problem_of(there, domain, datetime.now(UTC)) or (
-            "" if key.exists() else "its privkey.pem is missing"
-        )
-        print(f"certificate for {domain}: {problem}" if problem else f"certificate for {domain}: yours, kept")
-        return
-    if there is not None and key.exists() and not problem_of(there, domain, datetime.now(UTC) + RENEW_BEFORE):
-        print(f"certificate for {domain}: kept")
+    """Tell of yours, and make the self-signed pair if it is needed."""
+    now = datetime.now(UTC)
+    if (folder / CHAIN).exists() or (folder / KEY).exists():
+        print(f"certificate for {domain}: yours: {problem_of(folder, domain, now) or 'good'}", flush=True)
+    own = folder / "self-signed"
+    if not problem_of(own, domain, now + RENEW_BEFORE):
+        print(f"certificate for {domain}: self-signed: kept", flush=True)
         return
     certificate, private = made(domain)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        key.write_bytes(private)
-        key.chmod(0o640)
-        chain.write_bytes(certificate)
+        own.mkdir(parents=True, exist_ok=True)
+        # nginx reads both as one of the group; it looks whether they belong together.
+        own.chmod(0o2750)
+        (own / KEY).write_bytes(private)
+        (own / KEY).chmod(0o640)
+        (own / CHAIN).write_bytes(certificate)
     except OSError as error:
         sys.exit(
-            f"the certificate cannot be written to {folder}: {error.strerror}. Give the folder to user 10001,"
+            f"the certificate cannot be written to {own}: {error.strerror}. Give the folder to user 10001,"
             " or name another volume."
         )
-    print(f"certificate for {domain}: self-signed, good for {GOOD_FOR.days} days; browsers will warn of it")
+    print(
+        f"certificate for {domain}: self-signed, good for {GOOD_FOR.days} days; browsers will warn of it",
+        flush=True,
+    )
 
 
-def read(chain: Path) -> x509.Certificate | None:
-    """The first certificate of the file; None when there is none that can be read."""
+def problem_of(folder: Path, domain: str, at: datetime) -> str:
+    """What is wrong with the pair in the folder, for this domain at that time; empty when nothing is."""
     try:
-        return x509.load_pem_x509_certificate(chain.read_bytes())
-    except (OSError, ValueError):
-        return None
-
-
-def problem_of(certificate: x509.Certificate, domain: str, at: datetime) -> str:
-    """What is wrong with it for this domain at that time; empty when nothing is."""
+        certificate = x509.load_pem_x509_certificate((folder / CHAIN).read_bytes())
+    except OSError as error:
+        return f"its {CHAIN} cannot be read: {error.strerror}"
+    except ValueError:
+        return f"its {CHAIN} is not a PEM certificate"
     try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        names = {str(name.value) for name in extension.value}
-    except x509.ExtensionNotFound:
-        names = set()
-    wild = "*." + domain.partition(".")[2]
-    if domain not in names and wild not in names:
+        key = load_pem_private_key((folder / KEY).read_bytes(), None)
+    except OSError as error:
+        return f"its {KEY} cannot be read: {error.strerror}"
+    except (ValueError, TypeError):
+        return f"its {KEY} is not a PEM key without a password"
+    if key.public_key() != certificate.public_key():
+        return f"its {KEY} belongs to another certificate: nginx will not take it"
+    names = names_of(certificate)
+    if domain not in names and "*." + domain.partition(".")[2] not in names:
         return f"it is for {', '.join(sorted(names)) or 'no name'}, not for {domain}: browsers will refuse it"
     if certificate.not_valid_after_utc <= at:
         return f"it ended on {certificate.not_valid_after_utc:%Y-%m-%d}: browsers will refuse it"
     return ""
+
+
+def names_of(certificate: x509.Certificate) -> set[str]:
+    """Names and addresses that it is for."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return set()
+    return {str(name.value) for name in extension.value}
 
 
 def made(domain: str) -> tuple[bytes, bytes]:

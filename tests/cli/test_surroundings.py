@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from tests.valkey_server import ValkeyServer
 
-from antiphon.cli.surroundings import certificate_findings, certificate_problem, store_findings
+from antiphon.cli.surroundings import certificate_findings, store_findings
 from antiphon.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -26,35 +25,47 @@ def certificates() -> ModuleType:
     return module
 
 
-def test_a_certificate_is_told_of_before_it_ends(tmp_path: Path) -> None:
-    made = certificates()
-    made.main(tmp_path, "talk.example.org")
-    chain, now = tmp_path / "fullchain.pem", datetime.now(UTC)
-    assert certificate_problem(chain, now) == ""
-    assert "days" in certificate_problem(chain, now + timedelta(days=80))
-    assert "browsers refuse it" in certificate_problem(chain, now + timedelta(days=91))
-    [found] = certificate_findings(Settings(certificate=chain))
+def test_doctor_looks_at_the_certificate_in_front(tmp_path: Path) -> None:
+    certificates().main(tmp_path, "talk.example.org")
+    chain = tmp_path / "self-signed/fullchain.pem"
+    [found] = certificate_findings(Settings(certificate=chain, domain="talk.example.org"))
     assert found.level == "ok"
-
-
-def test_what_is_no_certificate_is_said(tmp_path: Path) -> None:
-    now = datetime.now(UTC)
-    assert "cannot be read" in certificate_problem(tmp_path / "none.pem", now)
-    (tmp_path / "other.pem").write_text("hello")
-    assert "is not a PEM" in certificate_problem(tmp_path / "other.pem", now)
+    [found] = certificate_findings(Settings(certificate=chain, domain="other.example.org"))
+    assert found.level == "note"
+    assert "not for other.example.org" in found.text
+    assert not list(certificate_findings(Settings()))
 
 
 def test_the_containers_certificate_is_made_kept_and_made_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = certificates()
+    chain = tmp_path / "self-signed/fullchain.pem"
     made.main(tmp_path, "talk.example.org")
-    first = (tmp_path / "fullchain.pem").read_bytes()
+    first = chain.read_bytes()
     made.main(tmp_path, "talk.example.org")
-    assert (tmp_path / "fullchain.pem").read_bytes() == first
+    assert chain.read_bytes() == first
     made.main(tmp_path, "other.example.org")
-    assert (tmp_path / "fullchain.pem").read_bytes() != first
+    assert chain.read_bytes() != first
     assert "kept" in capsys.readouterr().out
+
+
+def test_a_certificate_of_your_own_is_told_of_and_never_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A self-signed one for another name, too."""
+    made = certificates()
+    certificate, key = made.made("other.example.org")
+    (tmp_path / "fullchain.pem").write_bytes(certificate)
+    (tmp_path / "privkey.pem").write_bytes(key)
+    made.main(tmp_path, "talk.example.org")
+    assert "not for talk.example.org" in capsys.readouterr().out
+    _, another = made.made("other.example.org")
+    (tmp_path / "privkey.pem").write_bytes(another)
+    made.main(tmp_path, "talk.example.org")
+    assert "belongs to another certificate" in capsys.readouterr().out
+    assert (tmp_path / "fullchain.pem").read_bytes() == certificate
+    assert (tmp_path / "privkey.pem").read_bytes() == another
 
 
 def test_a_store_that_is_away_fails_and_one_that_is_there_does_not(valkey: ValkeyServer) -> None:

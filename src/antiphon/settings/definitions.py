@@ -241,8 +241,19 @@ class Settings(BaseModel):
     )
     certificate: Folder | None = setting(
         None,
-        "File of the certificate (PEM) that the proxy in front presents: the server and `antiphon doctor` say when it "
-        "is about to end.",
+        "File of the certificate (PEM) that the proxy in front presents: the log and `antiphon doctor` say when it is "
+        "about to end or is not for `domain`; /metrics has its end.",
+        group="Server",
+    )
+    domain: str = setting(
+        "",
+        "The name that people type, without https://. Whom the certificate must be for.",
+        group="Server",
+    )
+    page: Folder | None = setting(
+        None,
+        "Folder with a page of your own: its files take the place of those inside that have the same name, "
+        "`index.html` among them.",
         group="Server",
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
