@@ -141,6 +141,26 @@ async def test_without_a_fallback_the_reason_is_told() -> None:
             await writes(assistant)
 
 
+async def test_a_vendor_without_a_fallback_that_stalls_is_asked_once_more() -> None:
+    async with opened(asr="openai", llm="openai") as (assistant, servers):
+        servers.world.fault_next("asr", "stall")
+        servers.world.fault_next("llm", "stall")
+        said, hearing = await hears(assistant, "please tell me the time")
+        text, writing = await writes(assistant)
+    assert (said, text) == ("please tell me the time", REPLY)
+    for attempts in (hearing, writing):
+        assert {"ok", "timeout"} <= {attempt.outcome for attempt in attempts}
+
+
+@pytest.mark.parametrize(
+    ("llm", "patience_s"), [("openai", 2.5), ("groq", 2.5), ("ollama:any", 11.0), ("vllm:any", 11.0)]
+)
+async def test_only_servers_that_load_models_are_waited_for(llm: str, patience_s: float) -> None:
+    async with opened(llm=llm, stall_llm_ms="1300", groq_api_key="gsk-test") as (assistant, _):
+        chain = assistant.providers.language_model.chain  # type: ignore[attr-defined]
+        assert chain.late_after(chain.preferred, 0.0, left=1.0) == patience_s
+
+
 async def test_a_vendor_that_is_away_does_not_keep_the_server_from_starting() -> None:
     async with asyncio.timeout(20), opened(openai_base_url="http://127.0.0.1:9/v1") as (assistant, _):
         assert (await writes(assistant))[0] == REPLY

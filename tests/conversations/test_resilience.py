@@ -177,3 +177,30 @@ async def test_when_no_voice_can_speak_the_apology_that_was_made_ahead_is_heard(
             assert conversation.heard().endswith(apology("en"))
             assert [event.code for event in conversation.all(events.Failed)] == ["provider_unavailable"]
         preparing.cancel()
+
+
+async def test_what_hearing_took_is_not_there_for_writing_and_speaking() -> None:
+    """Everybody stalls once, which fills two steps: the caller waits, but not for three times the budget of one."""
+
+    def stalls(count: int) -> Iterator[Fault]:
+        return iter(["stall"] * count)
+
+    hear = [ScriptedRecognizer(latency_s=0.3, faults=stalls(1), provider=name) for name in ("one", "two")]
+    write = [
+        ScriptedLanguageModel(answers, first_token_s=0.3, faults=stalls(1), provider=name)
+        for name in ("one", "two")
+    ]
+    speak = [
+        ScriptedSynthesizer(first_chunk_s=0.2, faults=stalls(1), provider=name) for name in ("one", "two")
+    ]
+    providers = Providers(
+        recognizer=ResilientRecognizer(Chain(hear, kind="asr")),
+        language_model=ResilientLanguageModel(Chain(write, kind="llm")),
+        synthesizer=ResilientSynthesizer(Chain(speak, kind="tts")),
+        voice_detector=ScriptedVoiceDetector(),
+        turn_model=ScriptedTurnModel(),
+    )
+    outcome = await hold_calls(providers, sessions=1, turns=1)
+    assert outcome.answered == 1.0, told(outcome)
+    assert sum(call.outcome == "timeout" for call in outcome.turns[0].calls) == 4
+    assert outcome.longest_silence_s < 5.0

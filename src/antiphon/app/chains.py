@@ -24,15 +24,23 @@ from antiphon.providers.resilience import (
     ResilientSynthesizer,
     probe_while_open,
 )
-from antiphon.providers.resilience.limits import SOONEST_LATE_S
+from antiphon.providers.resilience.limits import LEAST_S, SOONEST_LATE_S
 from antiphon.providers.resilience.link import A
 from antiphon.providers.resilience.request import sole
 from antiphon.providers.speech_cache import CachingSynthesizer, SpeechCache
 from antiphon.settings import Settings
+from antiphon.settings.vendors import KNOWN_SERVERS
 from antiphon.telemetry.logs import logger
 
-LONGEST_S: Mapping[Spoken, float] = {"asr": 9.0, "llm": 11.0, "tts": 7.0}
-"""What a lone provider is given, in seconds: a little less than the conversation waits before it apologises."""
+ALONE_S = 2.5
+"""After so many seconds a lone provider is asked a second time, until it is known how quick it usually is."""
+
+LOADING_S: Mapping[Spoken, float] = {"asr": 9.0, "llm": 11.0, "tts": 7.0}
+"""What a lone server that loads models is given, in seconds: a little less than the conversation waits before it
+apologises."""
+
+OWN_SERVERS = frozenset(name for name, known in KNOWN_SERVERS.items() if known.loads_slowly)
+"""Those that load a model when they are asked, by name; `openai` at another address is taken for a vendor."""
 
 APOLOGIES_MB = 4
 """Memory for what must be at hand, whatever else is kept: a dozen sentences of eight seconds."""
@@ -48,7 +56,13 @@ class Chains:
 
         def chain(kind: Spoken, links: Sequence[A]) -> Chain[A]:
             return Chain(
-                links, kind=kind, limits=limits(settings, kind), rules=rules, watch=_told, broke=_broke
+                links,
+                kind=kind,
+                limits=limits(settings, kind),
+                rules=rules,
+                watch=_told,
+                broke=_broke,
+                own_servers=OWN_SERVERS,
             )
 
         self._settings = settings
@@ -118,8 +132,10 @@ def limits(settings: Settings, kind: Spoken) -> Limits:
         late_s=late_s,
         soonest_late_s=min(SOONEST_LATE_S, late_s),
         gap_s=settings.stall_gap_ms / 1000,
-        alone_s=max(LONGEST_S[kind], late_s),
-        budget_s=settings.retry_budget_s,
+        alone_s=max(ALONE_S, late_s),
+        loading_s=max(LOADING_S[kind], late_s),
+        # Whoever is late by the operator's own patience is still followed by another.
+        budget_s=max(settings.retry_budget_s, late_s + LEAST_S),
         hedge=settings.hedge and kind == "llm",
     )
 

@@ -35,6 +35,7 @@ from antiphon.providers.base import (
     Usage,
     WordTime,
 )
+from antiphon.providers.waiting import awaited_since
 
 VOICES_AHEAD = 2
 """Clauses being voiced ahead of the one that plays. One hides a voice's latency, the second its bad days."""
@@ -323,7 +324,10 @@ class Reply:
             reply_id=order.reply_id,
         )
         try:
-            with self._calls.asking(asking, speculative=not self.released):
+            with (
+                self._calls.asking(asking, speculative=not self.released),
+                awaited_since(order.marks.speech_end),
+            ):
                 await self._read_deltas(cutter, asking)
         except TimeoutError:
             raise ProviderUnavailable(f"{model.info.name} fell silent", provider=model.info.name) from None
@@ -421,7 +425,9 @@ class Reply:
             turn_id=self.order.turn_id,
             reply_id=self.order.reply_id,
         )
-        with self._calls.asking(asking, speculative=not self.released):
+        # Later clauses are waited for by nobody yet.
+        since = None if self.playback.sent_ms else marks.speech_end
+        with self._calls.asking(asking, speculative=not self.released), awaited_since(since):
             async with asyncio.timeout(FIRST_CHUNK_TIMEOUT_S) as limit:
                 async with synthesizer.speak(text, options) as chunks:
                     async for chunk in chunks:

@@ -125,6 +125,13 @@ class Settings(BaseModel):
         pattern="^(auto|[a-z]{2,3})$",
         group="Conversation",
     )
+    asr_prompt: str = setting(
+        "",
+        "Names and jargon that callers say and the recogniser should expect, with commas: `Antiphon, Frau Nguyễn, "
+        "latte macchiato`.",
+        max_length=800,  # Whisper takes 224 tokens, Deepgram 500, Groq 896 characters
+        group="Conversation",
+    )
     voice: str = setting(
         "",
         "Voice used when a caller does not choose; empty is the synthesiser's own.",
@@ -214,7 +221,7 @@ class Settings(BaseModel):
     )
     idle_timeout_s: float = setting(
         600.0,
-        "A connection that sends nothing at all for so long is closed.",
+        "A conversation in which nobody says, types or hears anything for so long is ended; told a minute before.",
         unit="s",
         ge=1,
         le=86_400,
@@ -495,7 +502,7 @@ class Settings(BaseModel):
     stall_asr_ms: int = setting(
         1300,
         "A recogniser that has not answered so long after the end of the speech is taken to have stalled, and the "
-        "next in the chain is asked. One that is usually quicker is given less, a lone one more.",
+        "next in the chain is asked. One that is usually quicker is given less, a lone one 2.5 s or this.",
         unit="ms",
         ge=200,
         le=9_000,
@@ -517,7 +524,8 @@ class Settings(BaseModel):
     )
     retry_budget_s: float = setting(
         6.0,
-        "How long one step of a turn (hearing, writing, speaking) may go on asking providers.",
+        "How long after the user has spoken providers may still be asked again. What one step of the turn (hearing, "
+        "writing, speaking) took is not there for the next.",
         unit="s",
         ge=1,
         le=60,

@@ -157,23 +157,41 @@ def usually(seconds: float, times: int = 20) -> Usual:
 
 
 def test_what_is_late_goes_by_what_is_usual_within_limits() -> None:
-    limits = Limits(late_s=1.5, soonest_late_s=0.6, alone_s=8.0)
+    limits = Limits(late_s=1.5, soonest_late_s=0.6, alone_s=2.5)
     assert late_after(limits, Usual(), alone=False) == 1.5
     assert late_after(limits, usually(0.3), alone=False) == pytest.approx(0.9)
     assert late_after(limits, usually(0.05), alone=False) == 0.6
     assert late_after(limits, usually(2.0), alone=False) == 1.5
-    assert late_after(limits, Usual(), alone=True) == 8.0
-    assert late_after(limits, usually(0.3), alone=True) == 2.5
-    assert late_after(limits, usually(1.0), alone=True) == 5.0
+    assert late_after(limits, Usual(), alone=True) == 2.5
+    assert late_after(limits, usually(0.1), alone=True) == 1.5
+    assert late_after(limits, usually(0.4), alone=True) == pytest.approx(2.0)
+    assert late_after(limits, usually(1.0), alone=True) == 2.5
+    assert late_after(limits, usually(4.0), alone=True) == 6.0
+
+
+def test_what_is_late_is_less_when_little_is_left_of_the_turn() -> None:
+    limits = Limits(late_s=1.5, soonest_late_s=0.6, alone_s=2.5)
+    assert late_after(limits, Usual(), alone=False, left=0.5) == 0.75
+    assert late_after(limits, Usual(), alone=False, left=0.0) == 0.6
+    assert late_after(limits, Usual(), alone=True, left=0.8) == 2.0
+    assert late_after(limits, Usual(), alone=True, left=0.0) == 1.5
+
+
+def test_a_server_that_loads_models_is_given_time_where_there_is_nobody_else() -> None:
+    limits = Limits(loading_s=8.0)
+    assert late_after(limits, Usual(), alone=True, loads=True, left=0.1) == 8.0
+    assert late_after(limits, usually(0.3), alone=True, loads=True) == 2.5
+    assert late_after(limits, usually(1.0), alone=True, loads=True) == 5.0
+    assert late_after(limits, Usual(), alone=False, loads=True) == 1.5
 
 
 def test_an_embedded_last_resort_is_never_late() -> None:
     vendor, embedded = ScriptedLanguageModel(), ScriptedLanguageModel(provider="local")
     chain = Chain([vendor, embedded], kind="llm")
-    assert chain.late_after(chain.links[0], 0.0) == chain.limits.late_s
-    assert chain.late_after(chain.links[1], 0.0) is None
+    assert chain.late_after(chain.links[0], 0.0, left=1.0) == chain.limits.late_s
+    assert chain.late_after(chain.links[1], 0.0, left=1.0) is None
     only = Chain([embedded], kind="llm")
-    assert only.late_after(only.links[0], 0.0) is None
+    assert only.late_after(only.links[0], 0.0, left=1.0) is None
 
 
 # ---- who is next ------------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ KEPT = 64
 SOONEST_LATE_S = 0.6
 """However quick a provider usually is, it is not called late before this."""
 
+LEAST_S = 1.5
+"""Whatever the steps of a turn before it took, a step has so long: enough to ask once more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRules:
@@ -39,10 +42,12 @@ class Limits:
     soonest_late_s: float = SOONEST_LATE_S
     gap_s: float = 1.5
     """Silence inside an answer."""
-    alone_s: float = 8.0
-    """Instead of ``late_s`` where there is nobody else to ask: a slow server of one's own is better than none."""
+    alone_s: float = 2.5
+    """Instead of ``late_s`` where there is nobody else to ask: the same is asked a second time, and billed for it."""
+    loading_s: float = 8.0
+    """The same for a server that loads models when it is asked: it may be loading, and asking twice makes it slower."""
     budget_s: float = 6.0
-    """No further request is begun so long after the first."""
+    """From when the caller began to wait: no further request is begun after it."""
     retry_wait_s: float = 0.08
     """Before the same provider is asked again."""
     hedge: bool = False
@@ -70,10 +75,22 @@ class Usual:
         return sorted(self._seconds)[math.ceil(0.95 * len(self._seconds)) - 1]
 
 
-def late_after(limits: Limits, usual: Usual, *, alone: bool) -> float:
-    """Seconds after which a provider's first result is late: three times its usual 95th percentile, within limits.
-    Alone it is given more time, since asking it again may only make it slower."""
+def late_after(limits: Limits, usual: Usual, *, alone: bool, loads: bool = False, left: float = 1.0) -> float:
+    """Seconds after which a provider's first result is late: three times its usual 95th percentile, within limits, and
+    less when only a share of the budget is ``left``, 0-1: the caller waits already. Alone it is given more time; most
+    where it ``loads`` models."""
     p95 = usual.p95(of_at_least=ENOUGH)
+    if alone and loads:
+        return limits.loading_s if p95 is None else min(max(5.0 * p95, 2.5), limits.loading_s)
     if alone:
-        return limits.alone_s if p95 is None else min(max(5.0 * p95, 2.5), limits.alone_s)
-    return limits.late_s if p95 is None else min(max(3.0 * p95, limits.soonest_late_s), limits.late_s)
+        # One that usually takes long is not asked twice every time.
+        longest_s = limits.alone_s if p95 is None else max(limits.alone_s, 1.5 * p95)
+        late_s = longest_s if p95 is None else min(max(5.0 * p95, limits.late_s), longest_s)
+        return max(left * late_s, limits.late_s)
+    late_s = limits.late_s if p95 is None else min(max(3.0 * p95, limits.soonest_late_s), limits.late_s)
+    return max(left * late_s, limits.soonest_late_s)
+
+
+def due(limits: Limits, *, since: float, now: float) -> float:
+    """When the budget of somebody who waits ``since`` then is used up; every step has a little of it."""
+    return max(since + limits.budget_s, now + LEAST_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -136,7 +136,9 @@ class Chain(Generic[A]):
         rules: BreakerRules | None = None,
         watch: Watch = _nobody,
         broke: Broke = _unheard,
+        own_servers: Container[str] = (),
     ) -> None:
+        """``own_servers`` are names of providers that load a model when they are asked, and are given time for it."""
         if not adapters:
             raise ValueError("a chain needs at least one provider")
         rules = rules or BreakerRules()
@@ -146,6 +148,7 @@ class Chain(Generic[A]):
             Link(adapter, kind=kind, position=position, rules=rules, watch=watch, broke=broke)
             for position, adapter in enumerate(adapters)
         )
+        self._own_servers = own_servers
         self.asked_at: float | None = None
         """When somebody last asked for anything."""
 
@@ -153,9 +156,11 @@ class Chain(Generic[A]):
     def preferred(self) -> Link[A]:
         return self.links[0]
 
-    def late_after(self, link: Link[A], now: float) -> float | None:
-        """Seconds after which a request to this one is late; None: never, it is embedded and the last resort."""
+    def late_after(self, link: Link[A], now: float, *, left: float) -> float | None:
+        """Seconds after which a request to this one is late, when such a share of the budget is left, 0-1; None: never,
+        it is embedded and the last resort."""
         others = [other for other in self.links if other is not link and other.breaker.admits(now)]
         if link.embedded and not any(other.position > link.position for other in others):
             return None
-        return late_after(self.limits, link.usual, alone=not others)
+        loads = link.adapter.info.provider in self._own_servers
+        return late_after(self.limits, link.usual, alone=not others, loads=loads, left=left)

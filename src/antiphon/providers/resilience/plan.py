@@ -16,6 +16,9 @@ TRIES = 2
 TRIES_ALONE = 3
 """Where there is nobody else, one more: of 1,000 turns with a tenth of the requests failing it saves ten."""
 
+ONE_MORE = 1
+"""For a request that stalls after others failed quickly: its time is not up, and there is nothing else to wait for."""
+
 SLOWER = 4.0
 """Each wait before the same provider is asked again is so much longer than the one before."""
 
@@ -85,9 +88,8 @@ class Plan(Generic[A]):
         untried = [other for other in others if not self.tried[other.position]]
         if untried or others:
             return self._step((untried or others)[0])
-        return (
-            None if link.embedded or self.tried[link.position] >= self.tries else self._step(link, retry=True)
-        )
+        spent = self.tried[link.position] >= self.tries + ONE_MORE
+        return None if link.embedded or spent else self._step(link, retry=True)
 
     def _again_at_once(self, link: Link[A], treatment: Treatment) -> bool:
         """Whether the same provider is asked once more before the next is: it usually goes well, and it is the one

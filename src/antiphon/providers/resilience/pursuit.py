@@ -13,13 +13,17 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Generic
 
 from antiphon.errors import AntiphonError, ProviderUnavailable
-from antiphon.providers.resilience.limits import ENOUGH_TO_HEDGE
+from antiphon.providers.resilience.limits import ENOUGH_TO_HEDGE, due
 from antiphon.providers.resilience.link import A, Chain, Link
 from antiphon.providers.resilience.plan import Plan, Step
 from antiphon.providers.resilience.request import Ended, News, P, Question, Request, sole
+from antiphon.providers.waiting import waiting_since
 
-AT_ONCE = 2
-"""Requests beside each other: the late one, which may still come, and its replacement."""
+AT_ONCE = 3
+"""Requests beside each other: late ones, which may still come when all are only slow, and their replacement."""
+
+LAST_HOPE_S = 1.0
+"""Late ones are waited for so long when nobody else can be asked: then it is time to say so."""
 
 NEWS = 64
 """Pieces waiting to be taken: some seconds of a reply. A full queue slows the provider down, as it should."""
@@ -50,7 +54,9 @@ class Pursuit(Generic[A, P]):
         """Whose pieces count; None while nobody has answered."""
         self._since = self._loop.time()
         """The last time something was taken."""
+        self._awaited = waiting_since()
         self._deadline = math.inf
+        """Loop time after which nobody else is asked."""
         self._asked = 0
         """Requests since the answer, or its last part, was begun to be looked for."""
         self._hedged = False
@@ -64,6 +70,7 @@ class Pursuit(Generic[A, P]):
     def expect(self) -> None:
         """From now on an answer is waited for."""
         self.waiting_since = self._since = self._loop.time()
+        self._be_due(self._since)
         if not self._news.full():
             self._news.put_nowait((None, None))
 
@@ -75,7 +82,8 @@ class Pursuit(Generic[A, P]):
     async def pieces(self) -> AsyncGenerator[P, None]:
         """The answer. Raises ``ProviderError`` or ``ModelError`` when nobody can give it."""
         now = self._chain.asked_at = self._loop.time()
-        self._deadline = now + self._chain.limits.budget_s
+        if self.waiting_since is not None:
+            self._be_due(now if self._awaited is None else min(self._awaited, now))
         first = self._plan.first(now)
         if first.link is not self._chain.preferred:
             self._chain.preferred.counts.fallbacks += 1
@@ -124,8 +132,6 @@ class Pursuit(Generic[A, P]):
         self._asked += 1
         self._running.append(request)
         self._tasks[request] = self._group.create_task(request.run())
-        if len(self._running) > AT_ONCE:
-            self._drop(self._running[0])
 
     def _drop(self, request: Request[A, P]) -> None:
         self._running.remove(request)
@@ -155,10 +161,13 @@ class Pursuit(Generic[A, P]):
         return False
 
     def _start_over(self) -> None:
-        """The chosen one failed inside its answer: the time for finding another begins anew."""
+        """The chosen one failed inside its answer: the caller waits since its last piece."""
         self._chosen = None
         self._asked = 1
-        self._deadline = self._loop.time() + self._chain.limits.budget_s
+        self._be_due(self._since)
+
+    def _be_due(self, since: float) -> None:
+        self._deadline = due(self._chain.limits, since=since, now=self._loop.time())
 
     def _go_on(self, request: Request[A, P], step: Step[A] | None, error: AntiphonError) -> None:
         self._error = self._error or error
@@ -168,6 +177,8 @@ class Pursuit(Generic[A, P]):
             self._start(step)
         elif not self._running:
             raise self._error
+        elif all(running.late for running in self._running):
+            self._deadline = min(self._deadline, self._loop.time() + LAST_HOPE_S)
 
     # ---- time -----------------------------------------------------------------------------------------------
 
@@ -224,17 +235,21 @@ class Pursuit(Generic[A, P]):
         request.late = True
         error = _silent(request.link)
         request.link.failed(now, error)
-        self._go_on(request, self._plan.late(request.link, now), error)
+        step = self._plan.late(request.link, now) if len(self._running) < AT_ONCE else None
+        self._go_on(request, step, error)
 
     def _late_at(self, request: Request[A, P]) -> float:
         if self.waiting_since is None:
             return math.inf
-        late_after = self._chain.late_after(request.link, self._loop.time())
+        limits = self._chain.limits
+        began = max(request.began, self.waiting_since)
+        left = min(max((self._deadline - began) / limits.budget_s, 0.0), 1.0)
+        late_after = self._chain.late_after(request.link, self._loop.time(), left=left)
         if late_after is None:
             return math.inf
         if self._asked > 1 and request is self._running[-1]:
-            late_after = max(LESS_PATIENCE * late_after, min(self._chain.limits.soonest_late_s, late_after))
-        return max(request.began, self.waiting_since) + late_after
+            late_after = max(LESS_PATIENCE * late_after, min(limits.soonest_late_s, late_after))
+        return began + late_after
 
     def _hedge_at(self) -> float:
         if not self._chain.limits.hedge or self._hedged or self._chosen or len(self._running) != 1:
