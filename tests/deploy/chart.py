@@ -19,12 +19,18 @@ KUBERNETES = ("1.27", "1.31")
 """The oldest that Chart.yaml allows, and a recent one."""
 
 STORE = "valkey://valkey:6379/0"
-KEY = {"values": {"OPENAI_API_KEY": "not-a-key"}}
+KEYS = {"values": {"OPENAI_API_KEY": "not-a-key", "ANTIPHON_PASSWORD": "something long"}}
 SHAPES: dict[str, dict[str, Any]] = {
-    "as it comes": {},
-    "replicas": {"replicas": 3, "store": STORE, "secrets": KEY},
-    "autoscaled": {"store": STORE, "autoscaling": {"enabled": True}, "serviceMonitor": {"enabled": True}},
-    "a ledger on disk": {"persistence": {"enabled": True, "storageClass": "fast"}},
+    "as it comes": {"secrets": KEYS},
+    "replicas": {"replicas": 3, "store": STORE, "secrets": KEYS},
+    "autoscaled": {
+        "store": STORE,
+        "secrets": KEYS,
+        "autoscaling": {"enabled": True},
+        "serviceMonitor": {"enabled": True},
+    },
+    "a ledger on disk": {"secrets": KEYS, "persistence": {"enabled": True, "storageClass": "fast"}},
+    "embedded models": {"secrets": KEYS, "models": {"claim": "models"}, "image": {"tag": "0.1.0-local"}},
     "bare": {
         "ingress": {"enabled": False},
         "networkPolicy": {"enabled": False},
@@ -33,10 +39,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "replicas without a store": ({"replicas": 2}, "several replicas need `store`"),
+    "nobody could get in": ({}, "callers get in by a password, and there is none"),
+    "a misspelt value": ({"replcas": 2, "secrets": KEYS}, "replcas"),
+    "a misspelt value inside": ({"autoscaling": {"enabld": True}, "secrets": KEYS}, "enabld"),
+    "replicas without a store": ({"replicas": 2, "secrets": KEYS}, "several replicas need `store`"),
     "a store that is none": ({"store": "localhost"}, "store"),
     "a disk for several": (
-        {"replicas": 2, "store": STORE, "persistence": {"enabled": True}},
+        {"replicas": 2, "store": STORE, "secrets": KEYS, "persistence": {"enabled": True}},
         "persistence is for one replica",
     ),
 }
@@ -119,6 +128,8 @@ def promises_broken(documents: list[dict[str, Any]]) -> list[str]:
         "time to drain": pod["terminationGracePeriodSeconds"] > drain + 5,
         "selectors meet their pods": all(selector.items() <= labels.items() for selector in selectors),
         "no token of the cluster": pod["automountServiceAccountToken"] is False,
+        "a disk is one pod's": deployment["spec"]["strategy"]["type"] == "Recreate"
+        or not any("persistentVolumeClaim" in each and each["name"] == "data" for each in pod["volumes"]),
     }
     return [f"not so: {promise}" for promise, kept in promises.items() if not kept]
 
