@@ -12,7 +12,13 @@ from antiphon.errors import ProviderUnavailable
 from antiphon.providers.base import SpeechChunk, SpeechOptions
 from antiphon.providers.metering import counting
 from antiphon.providers.scripted import ScriptedSynthesizer
-from antiphon.providers.speech_cache import LONGEST_TEXT, CachingSynthesizer, SpeechCache, Utterance
+from antiphon.providers.speech_cache import (
+    LONGEST_TEXT,
+    WANTED,
+    CachingSynthesizer,
+    SpeechCache,
+    Utterance,
+)
 
 SORRY = "Sorry, not now."
 EN = SpeechOptions(language="en")
@@ -91,6 +97,47 @@ async def test_an_apology_is_there_when_the_voice_is_not() -> None:
     assert speech.attempts[0].cached
     with pytest.raises(ProviderUnavailable):
         await say(tts, "Anything else.")
+
+
+async def test_on_a_server_where_somebody_always_speaks_apologies_are_voiced_all_the_same() -> None:
+    one = voice()
+    tts = caching(one)
+    async with asyncio.TaskGroup() as group:
+        preparing = group.create_task(tts.prepare())
+        for number in range(20):
+            await say(tts, f"Number {number}.")
+            await asyncio.sleep(1.0)
+        preparing.cancel()
+    assert SORRY in [call.given for call in one.calls]
+
+
+async def test_however_many_voices_are_asked_for_at_once_each_has_its_apology() -> None:
+    names = tuple(f"voice{number}" for number in range(WANTED + 8))
+    one = voice(voices=names)
+    tts = caching(one, size=4_000_000)
+    chosen = [SpeechOptions(language="en", voice=name) for name in names]
+    async with asyncio.TaskGroup() as group:
+        for options in chosen:
+            tts.want(options)
+        preparing = group.create_task(tts.prepare())
+        await asyncio.sleep(60.0)
+        for options in chosen:
+            tts.want(options)  # as the next clause of each does
+        await asyncio.sleep(60.0)
+        preparing.cancel()
+    assert len(one.calls) == len(names)
+    assert all([(await say(tts, SORRY, options)).attempts[0].cached for options in chosen])
+
+
+async def test_apologies_are_no_part_of_the_reply_that_made_them_wanted() -> None:
+    one = voice()
+    tts = caching(one)
+    async with asyncio.TaskGroup() as group:
+        preparing = group.create_task(tts.prepare())
+        await say(tts, "Hello.", SpeechOptions(language="en", context_id="s1:r1"))
+        await asyncio.sleep(10.0)
+        preparing.cancel()
+    assert [(call.given, call.context) for call in one.calls] == [("Hello.", "s1:r1"), (SORRY, "")]
 
 
 async def test_an_apology_in_another_voice_is_better_than_none() -> None:

@@ -10,7 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from antiphon.errors import AntiphonError
 from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions, Usage
@@ -28,6 +28,9 @@ WANTED = 32
 
 IDLE_S = 2.0
 """Nobody asked to speak for so long: texts are voiced ahead without being in anybody's way."""
+
+BUSY_S = 10.0
+"""Where somebody always speaks they are voiced after so long: one short text at a time is hardly in anybody's way."""
 
 Stock = Callable[[str], Sequence[str]]
 """Language → the texts that must be at hand in it."""
@@ -121,12 +124,15 @@ class CachingSynthesizer:
         key = (options.voice, options.language, options.speed)
         if key in self._asked:
             return
+        texts = self._stock(options.language)
+        if self._wanted.qsize() + len(texts) > WANTED:
+            return  # asked for again with the next clause
         self._asked[key] = None
         if len(self._asked) > SEEN:
             self._asked.popitem(last=False)
-        for text in self._stock(options.language):
-            if not self._wanted.full():
-                self._wanted.put_nowait((text, options))
+        by_itself = replace(options, context_id="")  # not as part of the reply that made it wanted
+        for text in texts:
+            self._wanted.put_nowait((text, by_itself))
 
     async def prepare(self) -> None:
         """Voice what is wanted, one text after the other, until cancelled. What fails is not tried again until it
@@ -146,7 +152,8 @@ class CachingSynthesizer:
 
     async def _idle(self) -> None:
         loop = asyncio.get_running_loop()
-        while (left := self._used_at + IDLE_S - loop.time()) > 0:  # noqa: ASYNC110 -- what is waited for moves on
+        latest = loop.time() + BUSY_S
+        while (left := min(self._used_at + IDLE_S, latest) - loop.time()) > 0:  # noqa: ASYNC110 -- it moves on
             await asyncio.sleep(left)
 
     async def _voiced(
