@@ -69,11 +69,15 @@ class ResilientLanguageModel:
         if link.breaker.open_until is None:
             await link.adapter.prefill(messages, options)
 
-    async def probe(self, link: Link[LanguageModel]) -> None:
-        """Ask one of the chain something small. Raises what it raises."""
-        async with link.adapter.reply(PROBE, LanguageOptions(max_tokens=PROBE_TOKENS)) as deltas:
-            async for _ in deltas:
-                pass
+    def probe(self) -> Question[LanguageModel, Delta]:
+        """Something small to ask one of the chain. That it answers is enough, whatever it writes."""
+        options = LanguageOptions(max_tokens=PROBE_TOKENS)
+        return Question(
+            ask=lambda link: _asked(link.adapter, PROBE, options, _Written()),
+            answers=_is_answer,
+            ends=_is_end,
+            enough=lambda: True,
+        )
 
 
 class _Written:
@@ -104,28 +108,32 @@ def _asked(
     model: LanguageModel, messages: Sequence[Message], options: LanguageOptions, written: _Written
 ) -> Asked[Delta]:
     if not written.text.strip():
-        tally = _Tally(messages)
-        return Asked(pieces=_written_by(model, messages, options, None), tally=tally)
+        return Asked(pieces=model.reply(messages, options), tally=_Tally(messages))
     messages = continuing(messages, written.text)
     left = max(options.max_tokens - len(written.text) // LETTERS_A_TOKEN, FEWEST_TOKENS)
     options = replace(options, max_tokens=left)
-    return Asked(pieces=_written_by(model, messages, options, Seam(written.text)), tally=_Tally(messages))
+    tally = _TallyOfRest(messages)
+    return Asked(pieces=_rest_by(model, messages, options, Seam(written.text), tally), tally=tally)
 
 
 @asynccontextmanager
-async def _written_by(
-    model: LanguageModel, messages: Sequence[Message], options: LanguageOptions, seam: Seam | None
+async def _rest_by(
+    model: LanguageModel,
+    messages: Sequence[Message],
+    options: LanguageOptions,
+    seam: Seam,
+    tally: _TallyOfRest,
 ) -> AsyncIterator[AsyncIterator[Delta]]:
     async with model.reply(messages, options) as deltas:
-        if seam is None:
-            yield deltas
-            return
-        async with aclosing(_stitched(deltas, seam)) as stitched:
+        async with aclosing(_stitched(deltas, seam, tally)) as stitched:
             yield stitched
 
 
-async def _stitched(deltas: AsyncIterator[Delta], seam: Seam) -> AsyncGenerator[Delta, None]:
+async def _stitched(
+    deltas: AsyncIterator[Delta], seam: Seam, tally: _TallyOfRest
+) -> AsyncGenerator[Delta, None]:
     async for delta in deltas:
+        tally.came(delta)
         if isinstance(delta, Text):
             if new := seam.push(delta.text):
                 yield Text(text=new)
@@ -163,6 +171,16 @@ class _Tally:
             output_tokens=-(-self._letters // LETTERS_A_TOKEN),
             estimated=True,
         )
+
+
+class _TallyOfRest(_Tally):
+    """Of a request that goes on from what was written: it is counted as it comes, before what was said already is left
+    out. That is billed, too."""
+
+    came = _Tally.got
+
+    def got(self, piece: Delta) -> None:
+        """It was counted when it came."""
 
 
 def _is_answer(delta: Delta) -> bool:

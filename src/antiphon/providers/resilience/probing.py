@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol
+import math
+from typing import Any, Generic, Protocol
 
-from antiphon.errors import AntiphonError, ProviderUnavailable
+from antiphon.errors import ProviderUnavailable
 from antiphon.providers.resilience.link import A, Chain, Link
+from antiphon.providers.resilience.request import News, Question, Request
 
 LOOK_EVERY_S = 0.5
 """How often rests are looked at: it costs nothing."""
@@ -25,8 +26,8 @@ class Probed(Protocol, Generic[A]):
     @property
     def chain(self) -> Chain[A]: ...
 
-    @property
-    def probe(self) -> Callable[[Link[A]], Awaitable[None]]: ...
+    def probe(self) -> Question[A, Any]:
+        """Something small to ask one of the chain."""
 
 
 async def probe_while_open(provider: Probed[A]) -> None:
@@ -44,22 +45,18 @@ async def probe_while_open(provider: Probed[A]) -> None:
 
 
 async def probe(provider: Probed[A], link: Link[A]) -> None:
-    """One small request, counted by the breaker."""
-    loop = asyncio.get_running_loop()
-    link.begin(loop.time())
+    """One small request, counted by the breaker, and told as any other: it is billed."""
+    pieces: News[A, Any] = asyncio.Queue()  # a handful, which nobody reads
+    request = Request(link=link, question=provider.probe(), news=pieces, waiting_since=_not_waited_for)
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
-            await provider.probe(link)
+            await request.run()
     except TimeoutError:
-        link.failed(loop.time(), _unavailable(link, "fell silent", "timeout"))
-    except AntiphonError as error:
-        link.failed(loop.time(), error)
-    except Exception as bug:  # noqa: BLE001 - the edge: a probe that fails in a new way must not end the watch
-        link.broke(bug)
-        link.failed(loop.time(), _unavailable(link, "failed", "broken"))
-    else:
-        link.answered(loop.time())
+        if not request.done:
+            silent = ProviderUnavailable(f"{link.name} fell silent", provider=link.name, cause="timeout")
+            link.failed(asyncio.get_running_loop().time(), silent)
 
 
-def _unavailable(link: Link[A], how: str, cause: str) -> ProviderUnavailable:
-    return ProviderUnavailable(f"{link.name} {how}", provider=link.name, cause=cause)
+def _not_waited_for() -> float:
+    """How quick a provider is with something small says nothing about its answers."""
+    return math.inf

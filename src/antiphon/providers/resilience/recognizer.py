@@ -38,8 +38,7 @@ class ResilientRecognizer:
         sound = Sound(rate=self.info.sample_rate)
 
         def ask(link: Link[Recognizer]) -> Asked[Transcript]:
-            tally = _Tally("stream" if link.adapter.info.streaming else "batch")
-            return Asked(pieces=_heard_by(link.adapter, sound, language, prompt, tally), tally=tally)
+            return _asked(link.adapter, sound, language, prompt)
 
         question: Question[Recognizer, Transcript] = Question(
             ask=ask, answers=_final, ends=_final, enough=lambda: False
@@ -50,14 +49,17 @@ class ResilientRecognizer:
             async with aclosing(stream.transcripts):
                 yield stream
 
-    async def probe(self, link: Link[Recognizer]) -> None:
-        """Ask one of the chain something small. Raises what it raises."""
-        async with link.adapter.open() as stream:
-            await stream.send(bytes(2 * round(PROBE_S * link.adapter.info.sample_rate)))
-            await stream.finish()
-            async for transcript in stream:
-                if transcript.final:
-                    return
+    def probe(self) -> Question[Recognizer, Transcript]:
+        """Something small to ask one of the chain."""
+        silence = Sound(rate=self.info.sample_rate)
+        silence.add(bytes(2 * round(PROBE_S * silence.rate)))
+        silence.finish()
+        return Question(
+            ask=lambda link: _asked(link.adapter, silence, None, ""),
+            answers=_final,
+            ends=_final,
+            enough=lambda: False,
+        )
 
 
 class Sound:
@@ -130,10 +132,12 @@ class _Stream:
 class _Tally:
     """Seconds of sound: what the provider says, else what was sent."""
 
-    def __init__(self, transport: Literal["batch", "stream"]) -> None:
+    def __init__(self, transport: Literal["batch", "stream"], *, rate: int) -> None:
         self.transport = transport
         self.model = ""
-        self.sent_s = 0.0
+        self.sent = 0
+        """Samples. Added up in seconds, some milliseconds of a price would be the rounding's."""
+        self._rate = rate
         self._said: Usage | None = None
 
     def got(self, piece: Transcript) -> None:
@@ -141,7 +145,12 @@ class _Tally:
             self._said = piece.usage
 
     def usage(self) -> Usage:
-        return self._said or Usage(audio_s=self.sent_s)
+        return self._said or Usage(audio_s=self.sent / self._rate)
+
+
+def _asked(recognizer: Recognizer, sound: Sound, language: str | None, prompt: str) -> Asked[Transcript]:
+    tally = _Tally("stream" if recognizer.info.streaming else "batch", rate=sound.rate)
+    return Asked(pieces=_heard_by(recognizer, sound, language, prompt, tally), tally=tally)
 
 
 @asynccontextmanager
@@ -162,11 +171,16 @@ async def _heard_by(
 
 
 async def _send(stream: RecognizerStream, sound: Sound, rate: int, tally: _Tally) -> None:
+    samples = 0
     async with aclosing(sound.read()) as pieces:
         async for pcm in pieces:
             # Pieces are resampled one by one: recognisers hear no seams, and nearly all of them want 16 kHz.
             await stream.send(resample(pcm, sound.rate, rate))
-            tally.sent_s += len(pcm) / 2 / sound.rate
+            samples += len(pcm) // 2
+            if tally.transport == "stream":
+                tally.sent = samples
+    # A recording goes out when it is whole: one that is given up before was not sent, and is not billed.
+    tally.sent = samples
     await stream.finish()
 
 

@@ -65,11 +65,16 @@ class ResilientSynthesizer:
             if spoken.served_by is not None and spoken.over and said.seconds:
                 self._learn(spoken.served_by.position, text, said.seconds * options.speed)
 
-    async def probe(self, link: Link[Synthesizer]) -> None:
-        """Ask one of the chain something small. Raises what it raises."""
-        async with link.adapter.speak(PROBE, SpeechOptions()) as chunks:
-            async for _ in chunks:
-                pass
+    def probe(self) -> Question[Synthesizer, SpeechChunk]:
+        """Something small to ask one of the chain."""
+        return Question(
+            ask=lambda link: Asked(
+                pieces=link.adapter.speak(PROBE, SpeechOptions()), tally=_Tally(len(PROBE))
+            ),
+            answers=_any,
+            ends=_never,
+            enough=lambda: True,
+        )
 
     def _learn(self, position: int, text: str, seconds: float) -> None:
         letter_s = pace(text, seconds)
