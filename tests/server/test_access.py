@@ -20,6 +20,7 @@ from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import RefusedError
 from antiphon.server.credentials import ApiKeys, Identity, Password, Shown
 from antiphon.server.entrance import EntranceStores
+from antiphon.server.telling import LINES, LONGEST
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.address_limits import LimitPolicy
 from antiphon.sessions.tickets import ValkeyTickets
@@ -286,6 +287,54 @@ async def test_a_strangers_page_is_refused_logged_and_counted() -> None:
     assert refused.value.response.status_code == 403
     assert counts.refusals == ["bad_origin"]
     assert any(line["event"] == "connection refused" and line["code"] == "bad_origin" for line in logs)
+
+
+async def test_a_stranger_cannot_fill_the_log() -> None:
+    """Neither with attempts, nor with a long one. All are counted."""
+    async with open_house() as house:
+        with counting(house) as counts, structlog.testing.capture_logs() as logs:
+            for _ in range(30):
+                with pytest.raises(InvalidStatus):
+                    async with house.connect(origin="https://evil.example.org/" + "x" * 5000):
+                        pass
+    told = [line for line in logs if line["event"] == "connection refused"]
+    assert len(told) == LINES.count
+    assert max(len(line["origin"]) for line in told) <= LONGEST + 1
+    assert counts.refusals == ["bad_origin"] * 30
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers", "ways", "status"),
+    [
+        ("http://evil.example:8000", {}, (), 403),
+        ("http://evil.example:8000", {}, WAYS, 101),
+        ("http://nas.local:8000", {}, (), 101),
+        ("http://192.168.1.5:8000", {}, (), 101),
+        # As behind the proxy of deploy/: TLS, and a name of its own.
+        ("https://talk.example.org", {"X-Forwarded-Proto": "https"}, (), 101),
+        ("http://talk.example.org", {"X-Forwarded-Proto": "https"}, WAYS, 403),
+    ],
+)
+async def test_a_strangers_name_for_this_server_is_not_its_own(
+    origin: str, headers: dict[str, str], ways: Any, status: int
+) -> None:
+    """DNS rebinding: the name is the stranger's, the address ours. By TLS it would need our certificate."""
+    host = origin.partition("://")[2]
+    proxy = [ip_network("127.0.0.1/32")]
+    async with open_house(ways=ways, loopback_only=False, trusted_proxies=proxy) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        lines = {
+            "Host": host, "Origin": origin, "Connection": "Upgrade", "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Protocol": "antiphon.v1", **headers,
+        }  # fmt: skip
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        writer.write(f"GET /ws/voice HTTP/1.1\r\n{head}\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.split()[1] == str(status).encode()
+        if status == 403:
+            assert b"ANTIPHON_ALLOWED_ORIGINS" in await reader.read(1000)
+        writer.transport.abort()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from antiphon.errors import (
 )
 from antiphon.protocol import server_messages as wire
 from antiphon.providers.base import Usage
-from antiphon.server.origins import is_loopback, origin_allowed
+from antiphon.server.origins import Names, is_loopback, is_own_page, origin_allowed
 from antiphon.server.outgoing import MAX_BYTES, MAX_MESSAGES, Outgoing, Overflow
 from antiphon.server.serving import listen
 from antiphon.server.wire_errors import wire_error
@@ -29,35 +29,68 @@ from antiphon.server.wire_events import wire_message, wire_usage
 
 
 @pytest.mark.parametrize(
-    ("origin", "host", "allowed", "loopback_only", "expected"),
+    ("origin", "host", "allowed", "names", "expected"),
     [
-        (None, "127.0.0.1:8080", (), True, True),
-        ("http://127.0.0.1:8080", "127.0.0.1:8080", (), True, True),
-        ("http://localhost:8080", "localhost:8080", (), True, True),
-        ("http://[::1]:8080", "[::1]:8080", (), True, True),
-        ("http://localhost", "localhost", (), True, True),
-        ("https://talk.example", "talk.example", (), False, True),
-        ("https://talk.example", "talk.example:443", (), False, True),
-        ("http://talk.example", "talk.example:443", (), False, False),
-        ("http://127.0.0.1:9090", "127.0.0.1:8080", (), True, False),
-        ("http://evil.example:8080", "127.0.0.1:8080", (), True, False),
+        (None, "127.0.0.1:8080", (), "loopback", True),
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", (), "loopback", True),
+        ("http://localhost:8080", "localhost:8080", (), "loopback", True),
+        ("http://[::1]:8080", "[::1]:8080", (), "loopback", True),
+        ("http://localhost", "localhost", (), "loopback", True),
+        ("https://talk.example", "talk.example", (), "any", True),
+        ("https://talk.example", "talk.example:443", (), "any", True),
+        ("http://talk.example", "talk.example:443", (), "any", False),
+        ("http://127.0.0.1:9090", "127.0.0.1:8080", (), "loopback", False),
+        ("http://evil.example:8080", "127.0.0.1:8080", (), "loopback", False),
         # A stranger's name that was made to point to this machine: the host agrees, and is still not ours.
-        ("http://evil.example:8080", "evil.example:8080", (), True, False),
-        ("http://127.0.0.1.evil.example:8080", "127.0.0.1.evil.example:8080", (), True, False),
-        ("null", "127.0.0.1:8080", (), True, False),
-        ("", "127.0.0.1:8080", (), True, False),
-        ("file://", "127.0.0.1:8080", (), True, False),
-        ("http://host:port", "127.0.0.1:8080", (), True, False),
-        ("https://a.example", "b.example", ("https://a.example",), False, True),
-        ("https://a.example.evil", "b.example", ("https://a.example",), False, False),
-        ("http://a.example", "b.example", ("https://a.example",), False, False),
-        ("http://127.0.0.1:8080", "127.0.0.1:8080", ("https://a.example",), True, False),
+        ("http://evil.example:8080", "evil.example:8080", (), "loopback", False),
+        ("http://127.0.0.1.evil.example:8080", "127.0.0.1.evil.example:8080", (), "loopback", False),
+        ("null", "127.0.0.1:8080", (), "loopback", False),
+        ("", "127.0.0.1:8080", (), "loopback", False),
+        ("file://", "127.0.0.1:8080", (), "loopback", False),
+        ("http://host:port", "127.0.0.1:8080", (), "loopback", False),
+        ("https://a.example", "b.example", ("https://a.example",), "any", True),
+        ("https://a.example.evil", "b.example", ("https://a.example",), "any", False),
+        ("http://a.example", "b.example", ("https://a.example",), "any", False),
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", ("https://a.example",), "loopback", False),
+        # Where anybody may talk, names that a stranger cannot own.
+        ("http://evil.example:8000", "evil.example:8000", (), "local", False),
+        ("http://talk.evil.example", "talk.evil.example", (), "local", False),
+        ("http://192.168.1.5:8000", "192.168.1.5:8000", (), "local", True),
+        ("http://[fd00::5]:8000", "[fd00::5]:8000", (), "local", True),
+        ("http://localhost:8000", "localhost:8000", (), "local", True),
+        ("http://talk:8000", "talk:8000", (), "local", True),
+        ("http://Talk.Local:8000", "talk.local:8000", (), "local", True),
+        ("http://talk.home.arpa", "talk.home.arpa", (), "local", True),
+        ("http://assistant.example.org:8000", "assistant.example.org:8000", (), "local", True),
+        ("http://local.evil.example", "local.evil.example", (), "local", False),
+        ("http://evil.example", "evil.example", ("http://evil.example",), "local", True),
+        ("https://talk.example", "talk.example", (), "local", True),
     ],
 )
 def test_origins_are_matched_exactly(
-    origin: str | None, host: str, allowed: tuple[str, ...], loopback_only: bool, expected: bool
+    origin: str | None, host: str, allowed: tuple[str, ...], names: Names, expected: bool
 ) -> None:
-    assert origin_allowed(origin, host=host, allowed=allowed, loopback_only=loopback_only) is expected
+    found = origin_allowed(
+        origin, host=host, secure=False, allowed=allowed, names=names, here="assistant.example.org"
+    )
+    assert found is expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "secure", "expected"),
+    [
+        ("https://talk.example", True, True),
+        ("http://talk.example", True, False),
+        ("http://talk.example:443", True, False),
+        ("http://talk.example", False, True),
+        # TLS ends at a proxy that we are not told of.
+        ("https://talk.example", False, True),
+    ],
+)
+def test_a_page_without_tls_is_not_that_of_a_server_with_it(
+    origin: str, secure: bool, expected: bool
+) -> None:
+    assert is_own_page(origin, host="talk.example", secure=secure) is expected
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,18 @@ async def test_a_strangers_page_cannot_use_the_cookie(
             await access.require(request(method="DELETE", **headers))
 
 
+async def test_over_tls_its_page_without_tls_is_a_strangers_too(access: OperatorAccess) -> None:
+    sent = cookie_of(access)[0]
+    for scheme, error in (("https", None), ("http", OriginError)):
+        asked = request(method="DELETE", cookie=sent, origin=f"{scheme}://talk.example.org")
+        asked.scope["scheme"] = "https"
+        if error is None:
+            await access.require(asked)
+        else:
+            with pytest.raises(error):
+                await access.require(asked)
+
+
 async def test_guessing_is_slowed_down_and_shuts_no_operator_out(
     access: OperatorAccess, clock: Clock, refusals: list[str]
 ) -> None:

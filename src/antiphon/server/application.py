@@ -373,7 +373,9 @@ class Application:
 
     async def _turn_away(self, websocket: WebSocket, refused: RefusedError | TicketError) -> None:
         address = websocket.client.host if websocket.client is not None else ""
-        log.warning("caller refused", code=refused.code, address=address, problem=refused.message)
+        self.entrance.telling.warning(
+            "caller refused", code=refused.code, address=address, problem=refused.message
+        )
         closing = refusal_closing(refused)
         numbering = ServerConnection(max_message_bytes=self._door.limits.max_message_bytes)
         await websocket.send_text(numbering.send(wire_error(refused)))

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Header
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from antiphon.errors import RefusedError, TicketError
 from antiphon.protocol import SUBPROTOCOL
 from antiphon.server.credentials import Gate, Way
-from antiphon.server.origins import origin_allowed
+from antiphon.server.origins import Names, is_secure, origin_allowed
+from antiphon.server.telling import Telling, cut
 from antiphon.server.ticket_desk import TicketDesk, TicketRequest, offered_ticket
 from antiphon.sessions.address_limits import LimitPolicy, LimitStore, MemoryLimits, address_group
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.caller import Caller
 from antiphon.sessions.tickets import MemoryTickets, TicketOffice, TicketStore
 from antiphon.telemetry.logs import logger
-
-log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,9 @@ class Entrance:
     def __init__(self, access: Access, audience: Audience, stores: EntranceStores | None = None) -> None:
         self._access = access
         self._audience = audience
+        self._here = socket.gethostname()
+        self.telling = Telling(logger(__name__))
+        """Of whom is refused."""
         self.keep_in(stores or EntranceStores())
 
     def keep_in(self, stores: EntranceStores) -> None:
@@ -66,6 +69,7 @@ class Entrance:
             stores.limits,
             page_allowed=self.page_allowed,
             refused=self._audience.refused,
+            telling=self.telling,
         )
 
     async def run(self) -> None:
@@ -81,25 +85,28 @@ class Entrance:
         """A single-use ticket for one conversation, good for 30 seconds."""
         return await self._desk.give(request, wanted or TicketRequest(), authorization)
 
-    def page_allowed(self, origin: str | None, host: str) -> bool:
-        """Whether a page of that origin may use the server that is reached as ``host``."""
+    def page_allowed(self, request: HTTPConnection) -> bool:
+        """Whether the page that a request or connection comes from may use this server."""
+        names: Names = "loopback" if self._access.loopback_only else "local" if self.gate.open else "any"
         return origin_allowed(
-            origin,
-            host=host,
+            request.headers.get("origin"),
+            host=request.headers.get("host", ""),
+            secure=is_secure(request),
             allowed=self._access.allowed_origins,
-            loopback_only=self._access.loopback_only,
+            names=names,
+            here=self._here,
         )
 
     def handshake_problem(self, websocket: WebSocket) -> str:
         """Why the connection cannot even be accepted, for people; empty when it can."""
         origin = websocket.headers.get("origin")
         offered = websocket.scope.get("subprotocols", [])
-        if not self.page_allowed(origin, websocket.headers.get("host", "")):
+        if not self.page_allowed(websocket):
             code, problem = (
                 "bad_origin",
                 (
-                    f"Pages from {origin} may not connect to this server. If they should, the operator adds that origin"
-                    " to ANTIPHON_ALLOWED_ORIGINS."
+                    f"Pages from {cut(origin)} may not connect to this server. If they should, the operator adds that"
+                    " origin to ANTIPHON_ALLOWED_ORIGINS."
                 ),
             )
         elif offered and SUBPROTOCOL not in offered:
@@ -111,7 +118,7 @@ class Entrance:
             )
         else:
             return ""
-        log.warning("connection refused", code=code, address=_address(websocket), origin=origin)
+        self.telling.warning("connection refused", code=code, address=_address(websocket), origin=origin)
         self._audience.refused(code)
         return problem
 

@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from antiphon.server.callers import Network, Place, place_of
 from antiphon.server.request_ids import given_request_id, new_request_id
+from antiphon.server.telling import cut
 from antiphon.sessions.rates import Rate, Rates
 from antiphon.telemetry.logs import logger
 
@@ -130,7 +131,7 @@ class HttpEdge:
             (log.debug if path in QUIET_PATHS else log.info)(
                 "request",
                 method=scope["method"],
-                path=path,
+                path=cut(path),
                 status=status,
                 ms=round((time.perf_counter() - begun) * 1000, 1),
             )

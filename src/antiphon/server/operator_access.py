@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from antiphon.errors import AccessError, OperatorOffError, OriginError, RateLimitedError
-from antiphon.server.origins import is_own_page
+from antiphon.server.origins import from_own_page
+from antiphon.server.telling import Telling
 from antiphon.sessions.address_limits import LimitStore, MemoryLimits, address_group
 from antiphon.sessions.rates import Rate
 from antiphon.telemetry.logs import logger
@@ -31,8 +32,6 @@ even then. It has at least 16 characters and cannot be guessed; but strangers ma
 Prometheus', and would shut them out."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-log = logger(__name__)
 
 
 class OperatorAccess:
@@ -52,6 +51,7 @@ class OperatorAccess:
         self._refused = refused
         self._now = now
         self._limits = limits or MemoryLimits()
+        self._telling = Telling(logger(__name__))
 
     async def require(self, request: Request) -> None:
         """Returns when the request is an operator's. Raises OperatorOffError, AccessError, OriginError or
@@ -59,7 +59,9 @@ class OperatorAccess:
         try:
             await self._check(request)
         except (AccessError, OperatorOffError, OriginError, RateLimitedError) as error:
-            log.warning("operator refused", code=error.code, path=request.url.path, address=_address(request))
+            self._telling.warning(
+                "operator refused", code=error.code, path=request.url.path, address=_address(request)
+            )
             self._refused("bad_operator_token" if type(error) is AccessError else error.code)
             raise
 
@@ -76,9 +78,7 @@ class OperatorAccess:
                 "or log in on /operator"
             )
         # The cookie is SameSite=Strict; older browsers, and pages of a sister domain, are kept off by this.
-        if request.method not in SAFE_METHODS and not is_own_page(
-            request.headers.get("origin"), host=request.headers.get("host", "")
-        ):
+        if request.method not in SAFE_METHODS and not from_own_page(request):
             raise OriginError("changes by an operator's cookie are taken from this server's own page only")
 
     async def check_token(self, token: str, *, address: str) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from antiphon.errors import OriginError
 from antiphon.server.operator_access import OperatorAccess
-from antiphon.server.origins import is_own_page
+from antiphon.server.origins import from_own_page
 from antiphon.sessions.roster import Line, Roster
 
 SHOWN = 6
@@ -99,8 +99,7 @@ class OperatorApi:
     async def log_in(self, request: Request, wanted: LogIn) -> Response:
         """Let this browser be an operator's for twelve hours, by a cookie that scripts cannot read."""
         # A stranger's page must not be able to log anybody in, nor to try tokens from a visitor's address.
-        origin = request.headers.get("origin")
-        if origin is not None and not is_own_page(origin, host=request.headers.get("host", "")):
+        if "origin" in request.headers and not from_own_page(request):
             raise OriginError("operators log in on this server's own page only")
         address = request.client.host if request.client is not None else ""
         await self._access.check_token(wanted.token, address=address)

@@ -7,15 +7,15 @@ from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 
 from antiphon.errors import AccessError, ClientError, OriginError, RateLimitedError
 from antiphon.server.credentials import Gate, Identity, Shown
+from antiphon.server.telling import Telling
 from antiphon.sessions.address_limits import LimitStore, address_group
 from antiphon.sessions.rates import Rate
 from antiphon.sessions.tickets import ANY, TICKET_S, Ticket, TicketOffice
-from antiphon.telemetry.logs import logger
 
 ISSUING = Rate(count=120, per_s=60.0)
 """Tickets to one address, or for one API key ten times that: a page takes one for each connection."""
@@ -23,8 +23,6 @@ ISSUING = Rate(count=120, per_s=60.0)
 BACKEND_ISSUING = Rate(count=1200, per_s=60.0)
 
 SUBPROTOCOL_PREFIX = "ticket."
-
-log = logger(__name__)
 
 
 class TicketRequest(BaseModel):
@@ -67,15 +65,17 @@ class TicketDesk:
         office: TicketOffice,
         limits: LimitStore,
         *,
-        page_allowed: Callable[[str | None, str], bool],
+        page_allowed: Callable[[HTTPConnection], bool],
         refused: Callable[[str], None],
+        telling: Telling,
     ) -> None:
-        """``page_allowed`` tells of an Origin and Host header whether that page may use this server."""
+        """``page_allowed`` tells whether the page that a request comes from may use this server."""
         self._gate = gate
         self._office = office
         self._limits = limits
         self._page_allowed = page_allowed
         self._refused = refused
+        self._telling = telling
 
     async def give(self, request: Request, wanted: TicketRequest, authorization: str) -> JSONResponse:
         """A ticket, as it is told. Raises ClientError."""
@@ -84,7 +84,7 @@ class TicketDesk:
             ticket = await self._ticket_for(request, wanted, authorization, address)
             value = await self._office.give(ticket)
         except ClientError as error:
-            log.warning("ticket refused", code=error.code, address=address, problem=error.message)
+            self._telling.warning("ticket refused", code=error.code, address=address, problem=error.message)
             self._refused("bad_credentials" if type(error) is AccessError else error.code)
             raise
         answer = TicketAnswer(
@@ -96,7 +96,7 @@ class TicketDesk:
         self, request: Request, wanted: TicketRequest, authorization: str, address: str
     ) -> Ticket:
         origin = request.headers.get("origin")
-        if not self._page_allowed(origin, request.headers.get("host", "")):
+        if not self._page_allowed(request):
             raise OriginError(
                 "pages from there may not use this server; the operator adds their origin to ANTIPHON_ALLOWED_ORIGINS"
             )

@@ -205,7 +205,7 @@ class Settings(BaseModel):
     allowed_origins: Origins = setting(
         (),
         "Web origins whose pages may connect, with commas (`https://talk.example.org`); empty: only the page "
-        "that this server serves. Clients that are no browser send no origin and are let in.",
+        "that this server serves (docs/security.md). Clients that are no browser send no origin and are let in.",
         group="Server",
     )
     max_message_bytes: int = setting(
