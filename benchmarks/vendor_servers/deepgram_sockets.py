@@ -27,7 +27,7 @@ from antiphon.audio.coded_speech import coded_text
 from antiphon.audio.level import level_dbfs
 
 KEY = "dg-right-key"
-MODELS = ("nova-3", "nova-2", "base")
+MODELS = ("nova-3", "nova-2", "base", "whisper-large")
 RATE = 16_000
 LOUD_DBFS = -50.0
 
@@ -108,7 +108,8 @@ class DeepgramSockets:
     async def serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         query = {
-            name: values[0] for name, values in parse_qs(urlsplit(connection.request.path).query).items()
+            name: ",".join(values)
+            for name, values in parse_qs(urlsplit(connection.request.path).query).items()
         }
         socket = Socket(connection, query)
         self.accepted += 1

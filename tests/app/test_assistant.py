@@ -66,6 +66,7 @@ async def test_scripted_providers_follow_their_settings() -> None:
         turns="patient",
         language="fr",
         instructions="Be brief.",
+        asr_prompt="Antiphon, Lyon",
     )
     async with open_assistant(wishes, ignore) as assistant:
         recognizer, model, synthesizer = (links[0] for links in chains(assistant.providers))
@@ -78,6 +79,7 @@ async def test_scripted_providers_follow_their_settings() -> None:
         assert isinstance(assistant.providers.voice_detector, ScriptedVoiceDetector)
         assert assistant.defaults.policy.preset == "patient"
         assert (assistant.defaults.language, assistant.defaults.system_prompt) == ("fr", "Be brief.")
+        assert assistant.defaults.asr_prompt == "Antiphon, Lyon"
 
 
 def chains(providers: Providers) -> tuple[list[Any], list[Any], list[Any]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.conversations.scenario import talk
+from tests.conversations.scenario import RATE_OUT, talk
 
 from antiphon.conversation import events
+from antiphon.conversation.config import ConversationConfig
+from antiphon.conversation.hearing import OVERLAP_PROMPTS
 from antiphon.providers.scripted import ScriptedRecognizer, ScriptedSynthesizer
 
 STORY = "Once upon a time there was a miller who had three sons and a mill and a cat. " * 3
@@ -19,6 +21,19 @@ async def test_late_words_are_not_lost(latency_s: float) -> None:
         await conversation.until(6.0)
         assert conversation.turns() == ["what is the capital of France"]
         assert conversation.heard() == "Paris."
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_the_recogniser_is_told_what_callers_will_say(streaming: bool) -> None:
+    recognizer = ScriptedRecognizer(streaming=streaming)
+    config = ConversationConfig(output_rate=RATE_OUT, language="en", asr_prompt="Antiphon, Zürich")
+    async with talk({"story": STORY}, recognizer=recognizer, config=config) as conversation:
+        conversation.user.says("tell me a story", from_=0.5, to=1.5)
+        conversation.user.says("uh-huh", from_=4.0, to=4.4)
+        await conversation.until(8.0)
+    # What is said over a reply is heard by itself where each request has its own prompt.
+    over = set() if streaming else {OVERLAP_PROMPTS["en"]}
+    assert {call.context for call in recognizer.calls} == {"Antiphon, Zürich"} | over
 
 
 async def test_a_turn_holds_its_own_words_only() -> None:

@@ -57,6 +57,26 @@ def test_what_people_read_is_understood(whisper: WhisperModel) -> None:
     assert wrong.percent < 6.0
 
 
+def test_names_to_expect_do_not_change_the_language(whisper: WhisperModel) -> None:
+    names = "Antiphon, Frau Nguyễn, latte macchiato."
+    for name, text in list(said("callers"))[:16]:
+        heard = whisper.transcribe(sound(name), language=None, prompt=names)
+        assert heard.language == "en", text
+
+
+@pytest.mark.parametrize(("name", "text"), [("callers/q13.wav", "Stop."), ("overlap/b06.wav", "Sure.")])
+def test_names_to_expect_leave_short_turns_what_they_are(whisper: WhisperModel, name: str, text: str) -> None:
+    assert whisper.transcribe(sound(name), language="en", prompt="Antiphon, Zürich.").text == text
+
+
+def test_names_to_expect_are_written_as_told(whisper: WhisperModel) -> None:
+    clip = sound(
+        "human/LJ001-0001.wav"
+    )  # "Printing, in the only sense with which we are at present concerned, …"
+    assert "Printing" in whisper.transcribe(clip, language="en").text
+    assert "Prynting" in whisper.transcribe(clip, language="en", prompt="Prynting, Prynting.").text
+
+
 def test_what_callers_say_is_understood(whisper: WhisperModel) -> None:
     wrong = WordErrors()
     for name, text in said("callers"):

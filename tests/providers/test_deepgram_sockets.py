@@ -20,10 +20,11 @@ FRAME = 640
 
 @asynccontextmanager
 async def recognizer(
-    *, key: str = KEY, model: str = "nova-3"
+    *, key: str = KEY, model: str = "nova-3", expects: str = ""
 ) -> AsyncIterator[tuple[DeepgramRecognizer, DeepgramSockets]]:
     async with deepgram_sockets() as vendor:
-        async with open_recognizer(Account(api_key=key, base_url=vendor.url), model=model) as asked:
+        account = Account(api_key=key, base_url=vendor.url)
+        async with open_recognizer(account, model=model, expects=expects) as asked:
             yield asked, vendor
 
 
@@ -31,8 +32,10 @@ def frames(pcm: bytes) -> list[bytes]:
     return [pcm[at : at + FRAME] for at in range(0, len(pcm), FRAME)]
 
 
-async def hear(asked: DeepgramRecognizer, pcm: bytes, language: str | None = None) -> list[Transcript]:
-    async with asyncio.timeout(10), asked.open(language=language) as stream:
+async def hear(
+    asked: DeepgramRecognizer, pcm: bytes, language: str | None = None, prompt: str = ""
+) -> list[Transcript]:
+    async with asyncio.timeout(10), asked.open(language=language, prompt=prompt) as stream:
         for frame in frames(pcm):
             await stream.send(frame)
         await stream.finish()
@@ -164,6 +167,22 @@ async def test_what_is_asked_for() -> None:
     async with recognizer(model="base") as (asked, vendor):
         await hear(asked, speech_sound("hello"))
         assert "language" not in vendor.sockets[0].query
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("nova-3", {"keyterm": "Antiphon,Frau Nguyễn"}),
+        ("nova-2", {"keywords": "Antiphon,Frau,Nguyễn"}),
+        ("whisper-large", {}),
+    ],
+)
+async def test_what_callers_will_say_is_told_as_each_model_takes_it(model: str, told: dict[str, str]) -> None:
+    async with recognizer(model=model, expects=" Antiphon, Frau Nguyễn,") as (asked, vendor):
+        await hear(asked, speech_sound("hello"), prompt="of one utterance")
+        query = vendor.sockets[0].query
+        assert {name: query[name] for name in query if name.startswith("key") or name == "prompt"} == told
 
 
 FAULTS = [

@@ -153,6 +153,7 @@ def conversation_defaults(settings: Settings, providers: Providers) -> Conversat
         policy = replace(policy, interim_every_s=0.0)
     return ConversationConfig(
         language=settings.language,
+        asr_prompt=settings.asr_prompt,
         # A fallback that took the place of embedded voices, which could not be loaded, need not know it.
         voice=settings.voice if not voices or settings.voice in voices else "",
         speed=settings.speed,

@@ -198,7 +198,7 @@ async def _elevenlabs_synthesizer(vendors: Vendors, choice: ProviderChoice) -> S
         language="en" if settings.language == "auto" else settings.language,
         patience=vendors.patience("elevenlabs"),
     )
-    if settings.elevenlabs_transport == "http":
+    if settings.elevenlabs_transport == "http" or account.model in elevenlabs.OVER_HTTP_ONLY:
         return elevenlabs.ElevenLabsHttp(account, vendors.pool)
     return await vendors.stack.enter_async_context(elevenlabs.open_stream_input(account))
 
@@ -210,6 +210,7 @@ async def _deepgram_recognizer(vendors: Vendors, choice: ProviderChoice) -> Reco
         account,
         model=choice.model or deepgram.LISTEN_MODEL,
         language=None if language == "auto" else language,
+        expects=vendors.settings.asr_prompt,
     )
     return await vendors.stack.enter_async_context(opening)
 

@@ -39,6 +39,8 @@ class ConversationConfig:
     """Hz of the reply's sound: 8000-48000."""
     language: str = "auto"
     """ISO 639-1, or ``auto``."""
+    asr_prompt: str = ""
+    """Names and jargon that the recogniser should expect."""
     voice: str = ""
     speed: float = 1.0
     """Pace of the voice, 0.5-2.0."""

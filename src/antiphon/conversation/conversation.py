@@ -97,6 +97,7 @@ class Conversation:
             ear=self._ear,
             language=None if config.language == "auto" else config.language,
             calls=self._calls,
+            prompt=config.asr_prompt,
         )
         self._microphone: asyncio.Queue[bytes | None] = asyncio.Queue(MICROPHONE_QUEUE)
         self._outbox: asyncio.Queue[events.Event] = asyncio.Queue(OUTBOX)

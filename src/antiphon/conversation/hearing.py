@@ -51,7 +51,9 @@ SoFar = Callable[[str, str], None]
 class BatchHearing:
     """Each request is one call with all of its sound; a newer request replaces one under way."""
 
-    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> None:
+    def __init__(
+        self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog, prompt: str = ""
+    ) -> None:
         self.recognizer = recognizer
         """Whom the next sound goes to; what is under way goes on."""
         self._ear = ear
@@ -59,6 +61,7 @@ class BatchHearing:
         self._spoken = language or ""
         """The language of the last turn: too little is said over a reply to tell it from that."""
         self._calls = calls
+        self._prompt = prompt
 
     def speech_started(self, since: float) -> None:
         """Nothing to prepare."""
@@ -70,7 +73,8 @@ class BatchHearing:
         started = loop.time()
         pcm = self._ear.cut(request.start, request.end)
         language = (self._spoken or None) if request.overlap else self._language
-        prompt = OVERLAP_PROMPTS.get(self._spoken, "") if request.overlap else ""
+        # After names to expect, whisper-base takes an "uh-huh" over a reply for one of them, which would stop it.
+        prompt = OVERLAP_PROMPTS.get(self._spoken, "") if request.overlap else self._prompt
         try:
             final = await self._final(pcm, language, prompt, request.turn)
         except ProviderError as error:
@@ -113,12 +117,15 @@ class BatchHearing:
 class StreamHearing:
     """Sound is sent while the user speaks; each pause finishes a stream, and its words join those before."""
 
-    def __init__(self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> None:
+    def __init__(
+        self, *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog, prompt: str = ""
+    ) -> None:
         self.recognizer = recognizer
         """Whom the next sound goes to; what is under way goes on."""
         self._ear = ear
         self._language = language
         self._calls = calls
+        self._prompt = prompt
         self._segments: list[tuple[float, str, str]] = []
         """(start, words, language) of finished streams of this turn."""
         self._interim = ""
@@ -233,7 +240,7 @@ class StreamHearing:
         self._asking = Asking(kind="asr", provider=info.name, transport=_transport(info))
         with self._calls.asking(self._asking) as asking:
             try:
-                async with recognizer.open(language=self._language, prompt="") as stream:
+                async with recognizer.open(language=self._language, prompt=self._prompt) as stream:
                     async with asyncio.TaskGroup() as group:
                         reading = group.create_task(self._read(stream, asking))
                         await self._send(stream, asking)
@@ -290,11 +297,13 @@ class StreamHearing:
 Hearing = BatchHearing | StreamHearing
 
 
-def open_hearing(*, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog) -> Hearing:
+def open_hearing(
+    *, recognizer: Recognizer, ear: Ear, language: str | None, calls: CallLog, prompt: str = ""
+) -> Hearing:
     """The kind that fits the recogniser. One of the other kind may take its place later: a batch one then tells no
     words before the end, a streaming one gets its sound all at once."""
     kind = StreamHearing if recognizer.info.streaming else BatchHearing
-    return kind(recognizer=recognizer, ear=ear, language=language, calls=calls)
+    return kind(recognizer=recognizer, ear=ear, language=language, calls=calls, prompt=prompt)
 
 
 async def _final_of(stream: RecognizerStream) -> Transcript:

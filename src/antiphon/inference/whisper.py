@@ -113,7 +113,7 @@ class WhisperModel:
         """Sound (float32 mono, 16 kHz, ±1, any length) → words.
 
         ``language`` is ISO 639-1, None (or one that the model does not know) to detect; ``prompt`` is text in
-        whose spelling and vocabulary to write.
+        whose spelling and vocabulary to write; in short turns only one with commands in it is heeded.
         """
         known = language if language in self._tokens.languages else None
         if len(pcm) < HOP or float(np.abs(pcm).max()) < SILENT_PEAK:
@@ -128,6 +128,9 @@ class WhisperModel:
 
     def _hear(self, sound: Sound, language: str | None, prompt: str) -> Recognized:
         """One window: the short way, and where that fails the stock way."""
+        short = len(sound) <= SHORT_S * MEL_RATE
+        if short and not any(command in prompt for command in COMMAND_PROMPT.values()):
+            prompt = ""  # after names, "Stop." is heard as nothing and "Sure." as "Zürich."
         seconds = max(LEAST_WINDOW_S, len(sound) / MEL_RATE + SILENCE_S)
         encoded = self._encode(sound, seconds)
         heard = self._decode(encoded, sound, language, prompt)
@@ -135,7 +138,7 @@ class WhisperModel:
             full = self._decode(self._encode(sound, FULL_WINDOW_S), sound, language, prompt)
             heard = heard if full.unfinished else full
         found = heard.recognized
-        if not prompt and len(sound) <= SHORT_S * MEL_RATE and found.avg_logprob < DOUBTFUL_LOGPROB:
+        if short and not prompt and found.avg_logprob < DOUBTFUL_LOGPROB:
             found = self._as_command(encoded, sound, found)
         if is_speech(found.text, no_speech=found.no_speech, avg_logprob=found.avg_logprob):
             return found
@@ -167,7 +170,11 @@ class WhisperModel:
         decoding = self._decoder.begin(encoded)
         scores = decoding.feed(tokens.opening(prompt))
         no_speech = float(np.exp(_log_softmax(scores)[tokens.no_speech]))
-        detected, probability = (language, 1.0) if language else tokens.detect(scores)
+        if language:
+            detected, probability = language, 1.0
+        else:  # after names from Vietnam, "No" would be taken for Vietnamese
+            alone = self._decoder.begin(encoded).feed(tokens.opening("")) if prompt else scores
+            detected, probability = tokens.detect(alone)
         scores = decoding.feed(tokens.task(detected)) + tokens.forbidden_first
         seconds = len(sound) / MEL_RATE
         guard = LoopGuard(sound_frames=int(seconds / FRAME_S))

@@ -19,6 +19,9 @@ DEFAULT_MODEL = "nova-3"
 HEAR_LANGUAGE = ("nova-2", "nova-3")
 """Models that tell languages apart by themselves (``language=multi``); the others take English when not told."""
 
+MOST_TERMS = 100
+"""Expected terms that the vendor takes."""
+
 ENDPOINTING_MS = 200
 """Silence after which the vendor ends an utterance by itself: about the pause at which we ask for the words, so that
 they are final by then. Its default of 10 ms cuts sentences into pieces and costs punctuation."""
@@ -41,13 +44,21 @@ class DeepgramRecognizer:
     """A Recognizer that streams."""
 
     def __init__(
-        self, account: Account, lines: Lines, *, model: str = DEFAULT_MODEL, language: str | None = None
+        self,
+        account: Account,
+        lines: Lines,
+        *,
+        model: str = DEFAULT_MODEL,
+        language: str | None = None,
+        expects: str = "",
     ) -> None:
-        """``language`` is the one that most will speak: ``warm`` opens a socket for it."""
+        """``language`` is the one that most will speak: ``warm`` opens a socket for it. ``expects`` are terms that will
+        be said, with commas; every socket is told them."""
         self._account = account
         self._sockets = lines
         self._model = model
         self._usual = language
+        self._expects = _terms(model, expects)
         self._names = account.names(model, "ANTIPHON_ASR")
         self._idle: defaultdict[str, list[ListenLine]] = defaultdict(list)
         """By language; the last used last, which is taken first, so that the others fall out of use."""
@@ -69,7 +80,7 @@ class DeepgramRecognizer:
     @asynccontextmanager
     async def open(self, *, language: str | None = None, prompt: str = "") -> AsyncIterator[RecognizerStream]:
         """Safe to cancel at any point; the socket is kept for the next utterance. ``prompt`` is not used: it would
-        need a socket of its own."""
+        need a socket of its own; see ``expects``."""
         line = await self._take(self._language(language))
         utterance = line.begin()
         try:
@@ -163,19 +174,31 @@ class DeepgramRecognizer:
             "endpointing": str(ENDPOINTING_MS),
             "utterance_end_ms": str(UTTERANCE_END_MS),
             "vad_events": "true",
+            **self._expects,
         }
         return Address(
             names=self._names,
-            url=f"{socket_url(self._account.root)}/listen?{urlencode(query)}",
+            url=f"{socket_url(self._account.root)}/listen?{urlencode(query, doseq=True)}",
             headers=self._account.headers,
             ended=lambda code, reason: ended(self._names, code, reason),
         )
 
 
+def _terms(model: str, expects: str) -> dict[str, list[str]]:
+    """What is expected, as the model is told it: Nova 3 takes terms of several words, older models single words, and
+    those that are not Deepgram's own nothing."""
+    terms = [term.strip() for term in expects.split(",") if term.strip()]
+    if model.startswith("nova-3"):
+        return {"keyterm": terms[:MOST_TERMS]}
+    if model.startswith(("nova", "enhanced", "base")):
+        return {"keywords": [word for term in terms for word in term.split()][:MOST_TERMS]}
+    return {}
+
+
 @asynccontextmanager
 async def open_recognizer(
-    account: Account, *, model: str = DEFAULT_MODEL, language: str | None = None
+    account: Account, *, model: str = DEFAULT_MODEL, language: str | None = None, expects: str = ""
 ) -> AsyncIterator[DeepgramRecognizer]:
     """The recogniser, and its sockets until it is left."""
     async with open_lines() as lines:
-        yield DeepgramRecognizer(account, lines, model=model, language=language)
+        yield DeepgramRecognizer(account, lines, model=model, language=language, expects=expects)
