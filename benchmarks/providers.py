@@ -8,8 +8,8 @@ The vendors are a process of their own on loopback (benchmarks/vendor_servers) t
 to the first token and 200 ms to the first sound. A turn is a 3 s recording, a reply to its end, and two clauses spoken
 at once. Beside each turn the same bytes go over a bare socket that was opened before; what is reported is how much
 later than on that one the adapter gave its first result: encoding, HTTP, TLS, decoding, the pool. The bare socket
-speaks HTTP/1.1 throughout: the row of HTTP/2 has the vendor server's own HTTP/2 (hypercorn's, in Python) in it, so its
-times are shown and only its connections judged.
+speaks HTTP/1.1 throughout, beside HTTP/2 to a server of its own: that row has the vendor server's HTTP/2 in it, which
+is in Python, so its times are shown and only its connections judged.
 """
 
 from __future__ import annotations
@@ -271,8 +271,9 @@ async def runs(turns: int, sdk: bool) -> list[Run]:
         ("https", "HTTP/1.1 with TLS"),
         ("http2", HTTP2),
     ):
-        async with vendors(speaking) as (url, certificate):
-            bare = Bare(url, trusting(certificate))
+        beside = "https" if speaking == "http2" else speaking
+        async with vendors(speaking) as (url, certificate), vendors(beside) as (bare_url, bare_certificate):
+            bare = Bare(bare_url, trusting(bare_certificate))
             await bare.warm()
             async with HttpPool(trust=trusting(certificate)) as pool:
                 done.append(await measure(Adapters(pool, url), bare, Run(name), turns))

@@ -18,13 +18,12 @@ from typing import Literal
 
 import uvicorn
 from benchmarks.vendor_servers import anthropic, deepgram, elevenlabs, openai
+from benchmarks.vendor_servers.http2 import Http2House, serve_http2
 from benchmarks.vendor_servers.world import VendorWorld
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config as HypercornConfig
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
@@ -42,6 +41,8 @@ class VendorServers:
     scheme: str
     certificate: Path | None
     """What to trust; None without TLS."""
+    http2: Http2House
+    """The connections of HTTP/2, to do to them what networks do."""
 
     @property
     def url(self) -> str:
@@ -77,12 +78,15 @@ async def open_vendor_servers(
             port=listening.getsockname()[1],
             scheme="http" if certificate is None else "https",
             certificate=certificate,
+            http2=Http2House(app=app),
         )
         stop = asyncio.Event()
         group = asyncio.TaskGroup()
         await group.__aenter__()
-        serving = _serve_http2 if speaking == "http2" else _serve
-        group.create_task(serving(app, listening, certificate, stop))
+        if speaking == "http2" and certificate is not None:
+            group.create_task(serve_http2(servers.http2, listening, certificate, stop))
+        else:
+            group.create_task(_serve(app, listening, certificate, stop))
         try:
             yield servers
         finally:
@@ -143,19 +147,6 @@ async def _serve(
         await stop.wait()
         server.should_exit = server.force_exit = True
         await serving
-
-
-async def _serve_http2(
-    app: _Counting, listening: socket.socket, certificate: Path | None, stop: asyncio.Event
-) -> None:
-    config = HypercornConfig()
-    config.bind = [f"fd://{listening.detach()}"]
-    config.certfile = config.keyfile = str(certificate)
-    config.alpn_protocols = ["h2", "http/1.1"]
-    config.keep_alive_timeout = 600
-    config.graceful_timeout = config.shutdown_timeout = 0.2
-    config.errorlog = config.accesslog = None
-    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]  # its own ASGI types
 
 
 @contextlib.contextmanager

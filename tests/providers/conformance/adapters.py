@@ -209,10 +209,6 @@ async def _nova(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -
 
 NAMES_NO_RATE: frozenset[Fault] = frozenset({"wrong_rate"})
 
-NO_CUT: frozenset[Fault] = frozenset({"cut", "huge"})
-"""hypercorn does not end a stream whose application failed, nor an application that waits for a window that was
-reset."""
-
 ADAPTERS = (
     Adapter(name="scripted-asr", kind="asr", cannot=frozenset(FAULTS)),
     Adapter(name="scripted-llm", kind="llm", cannot=frozenset(FAULTS)),
@@ -221,19 +217,19 @@ ADAPTERS = (
     Adapter(name="openai-transcribe", kind="asr", build=_transcribe),
     Adapter(name="openai-chat", kind="llm", build=_chat),
     Adapter(name="openai-tts", kind="tts", build=_tts),
-    Adapter(name="openai-whisper-http2", kind="asr", build=_whisper, speaking="http2", cannot=NO_CUT),
-    Adapter(name="openai-chat-http2", kind="llm", build=_chat, speaking="http2", cannot=NO_CUT),
-    Adapter(name="openai-tts-http2", kind="tts", build=_tts, speaking="http2", cannot=NO_CUT),
+    Adapter(name="openai-whisper-http2", kind="asr", build=_whisper, speaking="http2"),
+    Adapter(name="openai-chat-http2", kind="llm", build=_chat, speaking="http2"),
+    Adapter(name="openai-tts-http2", kind="tts", build=_tts, speaking="http2"),
     Adapter(name="openai-chat-tls", kind="llm", build=_chat, speaking="https"),
     Adapter(name="anthropic", kind="llm", build=_claude),
-    Adapter(name="anthropic-http2", kind="llm", build=_claude, speaking="http2", cannot=NO_CUT),
+    Adapter(name="anthropic-http2", kind="llm", build=_claude, speaking="http2"),
     Adapter(name="elevenlabs-http", kind="tts", build=_elevenlabs_http, cannot=NAMES_NO_RATE),
     Adapter(
         name="elevenlabs-http2",
         kind="tts",
         build=_elevenlabs_http,
         speaking="http2",
-        cannot=NO_CUT | NAMES_NO_RATE,
+        cannot=NAMES_NO_RATE,
     ),
     Adapter(
         name="elevenlabs-sockets",
