@@ -15,7 +15,8 @@ from benchmarks.vendor_servers.serving import Speaking
 
 from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from antiphon.providers.http import HttpPool, Patience, Vendor
-from antiphon.providers.vendor_errors import Names
+from antiphon.providers.sockets import Address, dial
+from antiphon.providers.vendor_errors import Names, cut
 from antiphon.providers.warmth import SPARE
 
 pytestmark = pytest.mark.real_time
@@ -122,17 +123,6 @@ async def test_cancelling_at_any_moment_leaves_an_http2_connection_whole() -> No
         assert pool.opened == 1
 
 
-async def test_a_connection_that_went_silent_gets_no_new_requests() -> None:
-    async with opened("http2", stall_s=3.0) as (servers, pool, vendor):
-        await vendor.warm()
-        servers.world.fault_next("llm", "stall")
-        with pytest.raises(ProviderUnavailable) as caught:
-            await events(vendor)
-        assert caught.value.cause == "timeout"
-        assert (await events(vendor))[-1] == "[DONE]"
-        assert pool.opened == 2
-
-
 async def test_a_stalled_answer_leaves_the_others_on_its_connection_alone() -> None:
     async with opened("http2", stall_s=3.0, tokens_per_s=10.0) as (servers, pool, vendor):
         await vendor.warm()
@@ -190,6 +180,19 @@ async def test_a_name_that_does_not_exist() -> None:
             await events(vendor)
         assert caught.value.cause == "unreachable"
         assert "no-such-host.invalid:80" in caught.value.message
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
+async def test_a_name_that_cannot_be_one(host: str) -> None:
+    async with HttpPool() as pool:
+        vendor = pool.vendor(NAMES, base_url=f"http://{host}/v1")
+        with pytest.raises(ProviderUnavailable) as caught:
+            await events(vendor)
+        assert caught.value.cause == "unreachable"
+        line = Address(names=NAMES, url=f"ws://{host}/v1", ended=lambda code, reason: cut(NAMES))
+        with pytest.raises(ProviderUnavailable) as caught:
+            await dial(line)
+        assert caught.value.cause == "unreachable"
 
 
 async def body_that_fails() -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
 from antiphon.errors import ProviderUnavailable
 from antiphon.providers.warmth import SPARE, WARM_AT_LEAST_EVERY_S, WARM_EVERY_S, Warmth
 
@@ -19,6 +21,8 @@ class Vendor:
     version: str = "HTTP/1.1"
     patience_s: float = 1e9
     away: bool = False
+    odd: bool = False
+    """Fails in a way that nobody thought of."""
     opened: int = 0
     knocks: list[float] = field(default_factory=list)
     _used: dict[int, float] = field(default_factory=dict)
@@ -48,6 +52,8 @@ class Vendor:
                 self._used[name] = now()
 
     def _asked(self) -> None:
+        if self.odd:
+            raise RuntimeError("nobody thought of this")
         if self.away:
             raise ProviderUnavailable("away", provider="v:m", cause="unreachable")
         self.knocks.append(now())
@@ -117,3 +123,26 @@ async def test_a_vendor_that_is_away_is_waited_for() -> None:
         vendor.away = False
         await asyncio.sleep(WARM_EVERY_S + 1)
         assert vendor.knocks[-1] > 100
+
+
+async def test_an_error_that_nobody_thought_of_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    vendor = Vendor("HTTP/2")
+    async with kept(vendor):
+        vendor.odd = True
+        await asyncio.sleep(WARM_EVERY_S + 1)
+        assert "kept warm" in caplog.text
+        vendor.odd = False
+        await asyncio.sleep(WARM_EVERY_S + 1)
+        assert vendor.knocks[-1] > WARM_EVERY_S + 1
+
+
+async def test_an_http2_connection_that_ends_after_an_answer_is_replaced_at_once() -> None:
+    vendor = Vendor("HTTP/2")
+    async with kept(vendor) as warmth:
+        warmth.used()
+        await asyncio.sleep(0.1)
+        assert vendor.opened == 1
+        vendor.lose()
+        warmth.used()
+        await asyncio.sleep(0.1)
+        assert (vendor.opened, vendor.there()) == (2, 1)

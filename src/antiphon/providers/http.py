@@ -23,18 +23,20 @@ import contextlib
 import json as jsonlib
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import httpx2
+from h2.exceptions import H2Error
 from httpcore2 import AsyncConnectionInterface, ConnectionNotAvailable
 
 from antiphon.errors import ProviderError
 from antiphon.providers import vendor_errors
 from antiphon.providers.connections import Connections, origin_of
+from antiphon.providers.proxies import Proxies, of_environment
 from antiphon.providers.server_sent import EventDecoder, ServerSent
 from antiphon.providers.tcp import LoopSockets
 from antiphon.providers.vendor_errors import Names
@@ -45,6 +47,13 @@ ERROR_BYTES = 64 * 1024
 
 WHOLE_BYTES = 8 * 1024 * 1024
 """Largest answer taken in one piece."""
+
+DOUBT_AFTER_S = 1.0
+"""Of waiting. A chain gives up on a request after 1.1 to 1.3 s; by then a connection that is dead should be known."""
+
+BROKEN = (httpx2.HTTPError, OSError, ConnectionNotAvailable, H2Error)
+"""What may go wrong on the way. httpx maps httpcore's errors, but not those of h2, nor that a connection which was
+chosen takes no requests any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +70,13 @@ class Patience:
 
 class HttpPool:
     """The pool; open it with ``async with``. One serves the whole process. ``trust`` is for tests with certificates
-    of their own."""
+    of their own, ``proxies`` for those with proxies that the environment does not name."""
 
-    def __init__(self, *, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, trust: ssl.SSLContext | None = None, proxies: Proxies | None = None) -> None:
         self._sockets = LoopSockets()
-        self._connections = Connections(trust or ssl.create_default_context(), self._sockets)
+        self._connections = Connections(
+            trust or ssl.create_default_context(), self._sockets, proxies or of_environment()
+        )
         self._client = httpx2.AsyncClient(transport=_Transport(self._connections), trust_env=False)
         self._warmths: dict[str, Warmth] = {}
         self._tasks = asyncio.TaskGroup()
@@ -208,6 +219,7 @@ class Vendor:
             yield answer
         finally:
             await answer.aclose()
+        self._pool._warmths[self.address].used()
 
     async def open(self) -> str:
         """One connection more; gives the HTTP version. Raises ProviderError."""
@@ -235,7 +247,7 @@ class Vendor:
         """Use every idle connection, one after the other, so that the vendor does not close it."""
         for connection in self._pool._connections.there(self.origin):
             # One that a turn takes meanwhile, or that breaks, needs it no more.
-            with contextlib.suppress(ProviderError, ConnectionNotAvailable):
+            with contextlib.suppress(ProviderError):
                 if connection.is_idle():
                     await self._knock(connection)
 
@@ -243,19 +255,31 @@ class Vendor:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout_at(began + patience.first_byte_s):
-                response = await self._pool._client.send(request, stream=True)
+            with self.watched(began):
+                async with asyncio.timeout_at(began + patience.first_byte_s):
+                    response = await self._pool._client.send(request, stream=True)
         except TimeoutError:
             self.gave_up(began)
             raise vendor_errors.too_slow(
                 self.names, f"did not answer within {patience.first_byte_s:g} s"
             ) from None
-        except (httpx2.HTTPError, OSError) as error:
+        except BROKEN as error:
             raise vendor_errors.broken(self.names, error, self.address) from error
         except asyncio.CancelledError:
             self._pool._warmths[self.address].lost()
             raise
         return Answer(self, response, patience, began)
+
+    @contextlib.contextmanager
+    def watched(self, since: float) -> Iterator[None]:
+        """While waiting for what was asked at ``since`` (loop time): if nothing at all comes for a while, whoever asks
+        next, instead of this one or beside it, should not be put on a connection that is dead."""
+        doubt = self._pool._connections.doubt
+        timer = asyncio.get_running_loop().call_at(since + DOUBT_AFTER_S, doubt, self.origin, since)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def gave_up(self, since: float) -> None:
         """No answer to what was sent at ``since`` (loop time): distrust the connection."""
@@ -304,14 +328,15 @@ class Answer:
         async with aclosing(self._body()) as body:
             while True:
                 try:
-                    async with asyncio.timeout_at(max(deadline, loop.time())):
-                        piece = await anext(body, None)
+                    with self._vendor.watched(since):
+                        async with asyncio.timeout_at(max(deadline, loop.time())):
+                            piece = await anext(body, None)
                 except TimeoutError:
                     self._vendor.gave_up(since)
                     raise vendor_errors.too_slow(
                         names, f"fell silent for {loop.time() - since:.1f} s in the middle of its answer"
                     ) from None
-                except (httpx2.HTTPError, OSError) as error:
+                except BROKEN as error:
                     raise vendor_errors.broken(names, error, self._vendor.address) from error
                 if piece is None:
                     self._complete = True

@@ -15,11 +15,12 @@ from contextvars import Context
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, ProxyError
 from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from antiphon.errors import ProviderError
+from antiphon.providers.proxies import of_environment
 from antiphon.providers.vendor_errors import (
     Names,
     malformed,
@@ -66,6 +67,7 @@ async def dial(address: Address, *, timeout_s: float = DIAL_TIMEOUT_S) -> Client
     try:
         return await _Dialling(
             address.url,
+            proxy=of_environment().address_for(address.url),
             additional_headers=address.headers,
             open_timeout=timeout_s,
             ping_interval=PING_EVERY_S,
@@ -81,17 +83,21 @@ async def dial(address: Address, *, timeout_s: float = DIAL_TIMEOUT_S) -> Client
             raise not_an_api(names, f"does not speak WebSocket there ({response.status_code})") from None
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
         raise refused(names, response.status_code, headers, response.body or b"") from None
-    except InvalidURI:
-        raise not_an_api(names, "has no address that can be used") from None
+    except ProxyError:
+        raise unavailable(
+            names, "unreachable", "cannot be reached through the proxy that HTTPS_PROXY names"
+        ) from None
     except InvalidHandshake:
         raise not_an_api(names, "does not speak WebSocket there") from None
     except TimeoutError:
         raise too_slow(names, f"did not open a connection within {timeout_s:g} s") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, UnicodeError) as error:  # the last: no DNS name, a label is empty or too long
         raise _unreachable(names, error) from None
+    except (InvalidURI, ValueError):
+        raise not_an_api(names, "has no address that can be used") from None
 
 
-def _unreachable(names: Names, error: OSError | EOFError) -> ProviderError:
+def _unreachable(names: Names, error: Exception) -> ProviderError:
     if isinstance(error, ssl.SSLError):
         why = getattr(error, "verify_message", "") or "the handshake failed"
         return rejected(

@@ -56,7 +56,7 @@ class LoopSockets(AsyncNetworkBackend):
                 transport, protocol = await loop.create_connection(_Bytes, host, port, local_addr=local)
         except TimeoutError as error:
             raise ConnectTimeout(str(error)) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # no DNS name: a label is empty or too long
             raise ConnectError(str(error)) from error
         self.opened[f"{host}:{port}"] += 1
         with contextlib.suppress(OSError):
@@ -86,6 +86,11 @@ class LoopStream(AsyncNetworkStream):
         """Whether the other side has closed it."""
         return self._protocol.ended
 
+    @property
+    def heard_at(self) -> float:
+        """Loop time at which something came last, or at which it was opened."""
+        return self._protocol.heard_at
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """What is there, or the next that comes; empty at the end. Raises ReadError, ReadTimeout."""
         try:
@@ -100,9 +105,7 @@ class LoopStream(AsyncNetworkStream):
         """All of it is on its way before this waits for room. Raises WriteError, WriteTimeout."""
         if not buffer:
             return
-        if self._protocol.lost or self._transport.is_closing():
-            raise WriteError("the connection is closed")
-        self._transport.write(buffer)
+        self.post(buffer)
         if self._protocol.room.is_set():
             return
         try:
@@ -112,6 +115,12 @@ class LoopStream(AsyncNetworkStream):
             raise WriteTimeout(str(error)) from error
         if self._protocol.lost:
             raise WriteError("the connection was lost")
+
+    def post(self, buffer: bytes) -> None:
+        """The same for a few bytes, without waiting for room. Raises WriteError."""
+        if self._protocol.lost or self._transport.is_closing():
+            raise WriteError("the connection is closed")
+        self._transport.write(buffer)
 
     async def aclose(self) -> None:
         """Let go at once, with what was not sent: nobody reads it any more."""
@@ -159,6 +168,8 @@ class _Bytes(asyncio.Protocol):
         self.room.set()
         self.ended = False
         self.lost = False
+        self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
         self._error: Exception | None = None
         self._held = bytearray()
         self._paused = False
@@ -188,6 +199,7 @@ class _Bytes(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._held += data
+        self.heard_at = self._loop.time()
         self._news.set()
         if len(self._held) >= READ_AHEAD and not self._paused and self.transport is not None:
             self._paused = True
