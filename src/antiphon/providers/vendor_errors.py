@@ -11,9 +11,11 @@ import json
 import re
 import ssl
 import time
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote
 
 import httpx2
 
@@ -25,6 +27,9 @@ WORDS_KEPT = 200
 
 LONGEST_WAIT_S = 3600.0
 """A wish to wait that is longer is cut: some vendors send the time of the month's end."""
+
+SHORTEST_KEY = 6
+"""Characters. Servers on one's own machine are given ``x`` or ``none``, which are also words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,18 @@ class Names:
     model_setting: str
     """``ANTIPHON_LLM``"""
     voice_setting: str = "ANTIPHON_VOICE"
+    key: str = field(default="", repr=False)
+    """Never repeated, though the vendor may say it."""
+
+    def hidden(self, words: str) -> str:
+        """A vendor's words without the key: as it is, in base64, as part of an address."""
+        if len(self.key) < SHORTEST_KEY:
+            return words
+        raw = self.key.encode()
+        coded = [code(raw).rstrip(b"=").decode() for code in (b64encode, urlsafe_b64encode)]
+        for form in (self.key, quote(self.key, safe=""), *coded):
+            words = words.replace(form, "…")
+        return words
 
 
 def rejected(names: Names, cause: str, what: str) -> ProviderRejected:
@@ -174,7 +191,8 @@ _MESSAGES = ("message", "err_msg", "reason", "msg")
 def refused(names: Names, status: int, headers: Mapping[str, str], body: bytes | bytearray) -> ProviderError:
     """The error that an answer of 300 and above stands for."""
     if 300 <= status < 400:
-        return not_an_api(names, f"answers with a redirect to {_host(headers.get('location', ''))}")
+        place = _host(names.hidden(headers.get("location", "")))
+        return not_an_api(names, f"answers with a redirect to {place}")
     told = said(body)
     text = f"{told.code} {told.message}".lower() if told else ""
     # Groq has 413 for a request with more tokens than a minute's.
@@ -198,9 +216,9 @@ def refused(names: Names, status: int, headers: Mapping[str, str], body: bytes |
 
 
 def _rejection(names: Names, status: int, told: Said | None, text: str) -> ProviderRejected:
-    words = f": {cleaned(told.message)}" if told and told.message else ""
+    words = f": {cleaned(names.hidden(told.message))}" if told and told.message else ""
     if told and told.param and told.param not in words:
-        words += f" ({cleaned(told.param)})"
+        words += f" ({cleaned(names.hidden(told.param))})"
     if _has(text, _QUOTA):
         return rejected(names, "quota", f"has no credit left; check the account behind {names.key_setting}")
     if status == 401 or (_has(text, _KEY) and status in (400, 403)):
@@ -221,7 +239,9 @@ def _rejection(names: Names, status: int, told: Said | None, text: str) -> Provi
     if status in (404, 405):
         return not_an_api(names, f"has no such address ({status}){words}")
     return rejected(
-        names, "invalid_request", f"does not accept the request ({status}){words}; check {names.model_setting}"
+        names,
+        "invalid_request",
+        f"does not accept the request ({status}){words}; check {names.model_setting}",
     )
 
 

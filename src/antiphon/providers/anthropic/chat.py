@@ -42,6 +42,7 @@ class Account:
             key_setting="ANTIPHON_ANTHROPIC_API_KEY",
             url_setting="ANTIPHON_ANTHROPIC_BASE_URL",
             model_setting="ANTIPHON_LLM",
+            key=self.api_key,
         )
 
     @property

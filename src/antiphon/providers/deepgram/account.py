@@ -36,4 +36,5 @@ class Account:
             url_setting="ANTIPHON_DEEPGRAM_BASE_URL",
             model_setting=model_setting,
             voice_setting=model_setting,
+            key=self.api_key,
         )

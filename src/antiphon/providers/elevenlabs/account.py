@@ -35,6 +35,7 @@ class Account:
             key_setting="ANTIPHON_ELEVENLABS_API_KEY",
             url_setting="ANTIPHON_ELEVENLABS_BASE_URL",
             model_setting="ANTIPHON_TTS",
+            key=self.api_key,
         )
 
     @property

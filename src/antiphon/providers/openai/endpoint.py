@@ -54,6 +54,7 @@ class Endpoint:
             key_setting=self.key_setting,
             url_setting=self.url_setting,
             model_setting=self.model_setting,
+            key=self.key,
         )
         return pool.vendor(
             names,
