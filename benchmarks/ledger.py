@@ -5,7 +5,9 @@
     python benchmarks/ledger.py kill budget cpu
 
 ``turns``: 10,000 turns at 50 sessions through the real engine on virtual time, speculation on, one request in twenty
-failing, one reply in five cut short; the ledger's total beside a recount from what the vendors wrote down themselves.
+failing, one reply in five cut short, through the chains that a server composes (two vendors for each part, retries,
+hedges, fallbacks, continuations, probes, the speech cache), at the shipped prices; the ledger's total beside what the
+vendors wrote on their invoices from what came in and went out at their own edge.
 ``kill``: a server process killed with -9 in the middle; which calls the ledger lacks. With a file, and with Valkey,
 where also the time is told until what the dead process had set aside is free.
 ``budget``: 50 concurrent turns on three processes against a budget that is nearly spent, in Valkey, thirty times over.
@@ -26,29 +28,33 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.ledger_world import PRICES, Invoices, Quota, Talker, vendors
+from benchmarks.ledger_invoice import TODAY, Invoices
+from benchmarks.ledger_vendors import Stack, open_stacks
+from benchmarks.ledger_world import PRICES, Quota, Talker
 from benchmarks.plot import machine, write_json
 from tests.valkey_server import running_valkey
 from tests.virtual_time import run_virtual
 
+from antiphon.conversation.calls import call_of
 from antiphon.conversation.events import ProviderCall
 from antiphon.conversation.listening import SessionFacts
-from antiphon.errors import BudgetError
+from antiphon.errors import RefusedError
 from antiphon.providers.base import Usage
+from antiphon.providers.metering import Attempt, counting
 from antiphon.store.valkey import open_valkey
 from antiphon.usage.allowance import BudgetAllowance, Means
 from antiphon.usage.bookkeeper import Bookkeeper
 from antiphon.usage.books import Ask, Books
 from antiphon.usage.budgets import Limits
 from antiphon.usage.calendar import Calendar, time_zone
-from antiphon.usage.entry import day_account
-from antiphon.usage.prices import PriceBook, parse_prices
+from antiphon.usage.entry import SERVER, Entry, day_account
+from antiphon.usage.prices import PriceBook, open_prices, parse_prices
 from antiphon.usage.sqlite_books import SqliteBooks
 from antiphon.usage.valkey_books import RESERVED_MS, ValkeyBooks
 
@@ -75,12 +81,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(books: Books, *, limit: int = 10**12, wall: float | None = None) -> AsyncIterator[Desk]:
-    """A bookkeeper that writes until it is left. ``wall``: a clock that stands; else the real one."""
+async def desk(
+    books: Books, *, limit: int = 10**12, wall: float | None = None, prices: PriceBook | None = None
+) -> AsyncIterator[Desk]:
+    """A bookkeeper that writes until it is left. ``wall``: a clock that stands; else the real one. ``prices``: those of
+    the scripted providers, unless given."""
     thresholds: list[object] = []
     keeper = Bookkeeper(
         books=books,
-        prices=PriceBook(parse_prices(PRICES, file="benchmark")),
+        prices=prices or PriceBook(parse_prices(PRICES, file="benchmark")),
         calendar=Calendar(
             time_zone("UTC"), wall=time.time if wall is None else lambda: wall, steady=time.monotonic
         ),
@@ -98,25 +107,44 @@ async def desk(books: Books, *, limit: int = 10**12, wall: float | None = None) 
             keeper.stop()
 
 
+def vendors_desk(books: Books) -> AbstractAsyncContextManager[Desk]:
+    """One for the vendors of ``ledger_vendors``, on the day of their invoices."""
+    return desk(books, wall=NOON, prices=open_prices())
+
+
 # ---- turns ------------------------------------------------------------------------------------------------
 
 
 async def talk_all(place: Desk, invoices: Invoices, turns: int, *, faults: float, typed: bool) -> Quota:
-    """All sessions talk until so many turns were taken."""
-    chance, quota = random.Random(6), Quota(turns)
-    providers = vendors(invoices, faults=faults, chance=chance, calls=turns * 8, quick=typed)
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(SESSIONS):
-            name = f"s{number}"
-            place.opens(name)
-            talker = Talker(name, providers, place.keeper, place.allowance, quota, random.Random(number))
-            tasks.create_task(talker.run(Talker.by_text if typed else Talker.by_voice))
+    """All sessions talk until so many turns were taken: half of them with one stack, half with the other."""
+    quota = Quota(turns)
+
+    def billed(attempt: Attempt) -> None:
+        place.keeper.told(SERVER, call_of(attempt))
+
+    with counting(billed):
+        async with open_stacks(invoices, random.Random(6), faults=faults, quick=typed) as stacks:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(SESSIONS):
+                    name, stack = f"s{number}", stacks[number % len(stacks)]
+                    place.opens(name)
+                    talker = Talker(name, stack, place.keeper, place.allowance, quota, random.Random(number))
+                    tasks.create_task(talker.run(Talker.by_text if typed else Talker.by_voice))
+            quota.resilience = resilience(stacks)
     return quota
+
+
+def resilience(stacks: Sequence[Stack]) -> dict[str, int]:
+    """What the chains had to do."""
+    states = [state for stack in stacks for state in stack.chains.health()]
+    return {
+        name: sum(getattr(state, name) for state in states) for name in ("retries", "hedges", "fallbacks")
+    }
 
 
 async def recount(folder: Path, turns: int) -> dict[str, object]:
     books, invoices = SqliteBooks(folder), Invoices()
-    async with desk(books, wall=NOON) as place:
+    async with vendors_desk(books) as place:
         quota = await talk_all(place, invoices, turns, faults=0.05, typed=False)
     lines = await books.lines(*EVER)
     entries = [entry async for entry in books.entries(*EVER)]
@@ -128,17 +156,33 @@ async def recount(folder: Path, turns: int) -> dict[str, object]:
         "sessions": SESSIONS,
         "replies_cut_short": quota.interrupted,
         "replies_failed": quota.failed,
+        **quota.resilience,
         "calls": len(entries),
         "calls_by_outcome": dict(ended),
         "calls_speculative": sum(entry.speculative for entry in entries),
         "speculative_usd": sum(line.speculative_micros for line in lines) / 1e6,
         "cancelled_usd": sum(line.cancelled_micros for line in lines) / 1e6,
         "ledger_micros": total,
-        "invoices": len(invoices.lines),
-        "invoices_micros": sum(line.micros for line in invoices.lines),
+        "invoices": len(invoices.bills),
+        "invoices_micros": sum(bill.micros for bill in invoices.bills),
+        "by_provider_ledger_and_invoice": {
+            provider: (sum(line.micros for line in lines if line.provider == provider), micros)
+            for provider, micros in sorted(invoices.by_provider().items())
+        },
+        "differences": differences(entries, invoices),
         "held_at_the_end": place.keeper.totals().held,
-        "equal": total == sum(line.micros for line in invoices.lines) and len(entries) == len(invoices.lines),
+        "equal": total == sum(bill.micros for bill in invoices.bills) and not differences(entries, invoices),
     }
+
+
+def differences(entries: Sequence[Entry], invoices: Invoices) -> dict[str, int]:
+    """``kind provider micro-dollars`` → how many more of those the ledger has than the invoices (fewer: below 0). What
+    cost nothing is left out: a request that was given up before anything was sent, or came from the speech cache."""
+    found = Counter(f"{entry.kind} {entry.provider} {entry.micros}" for entry in entries if entry.micros != 0)
+    found.subtract(
+        f"{bill.kind} {bill.vendor.partition(':')[0]} {bill.micros}" for bill in invoices.bills if bill.micros
+    )
+    return {name: more for name, more in sorted(found.items()) if more}
 
 
 def turns_part(turns: int) -> dict[str, object]:
@@ -154,10 +198,10 @@ async def talk_until_killed(folder: Path, store: str) -> None:
     file = os.open(folder / "invoices", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     invoices = Invoices(file)
     if store:
-        async with open_valkey(store) as valkey, desk(ValkeyBooks(valkey)) as place:
+        async with open_valkey(store) as valkey, vendors_desk(ValkeyBooks(valkey)) as place:
             await talk_all(place, invoices, 10**5, faults=0.05, typed=True)
     else:
-        async with desk(SqliteBooks(folder)) as place:
+        async with vendors_desk(SqliteBooks(folder)) as place:
             await talk_all(place, invoices, 10**5, faults=0.05, typed=True)
 
 
@@ -201,7 +245,7 @@ async def left_behind(folder: Path, store: str) -> dict[str, object]:
 
 
 async def _missing(books: Books, ended: dict[str, int]) -> dict[str, object]:
-    written = [entry.micros or 0 async for entry in books.entries(*EVER)]
+    written = [entry.micros or 0 async for entry in books.entries(*EVER) if not entry.cached]
     lacking = Counter(ended.values()) - Counter(written)
     return {
         "calls_in_ledger": len(written),
@@ -213,9 +257,8 @@ async def _missing(books: Books, ended: dict[str, int]) -> dict[str, object]:
 
 async def _free_after(books: Books) -> float:
     """Seconds until a whole budget of the day's size can be set aside again."""
-    began, today = time.monotonic(), date.fromtimestamp(time.time())
-    account = day_account(today.isoformat())
-    while await books.held(today):
+    began, account = time.monotonic(), day_account(TODAY.isoformat())
+    while await books.held(TODAY):
         probe = Ask(id=f"probe {time.monotonic()}", micros=0, limits={account: 10**12})
         await books.reserve(probe)
         await asyncio.sleep(0.5)
@@ -254,7 +297,7 @@ async def one_turn(place: Desk, session: str) -> bool:
     """Reserve, spend almost all of it, settle."""
     try:
         await place.allowance.reserve(session_id=session, turn_id="t1")
-    except BudgetError:
+    except RefusedError:
         return False
     spoken = ProviderCall(kind="tts", provider="scripted:voice", usage=Usage(characters=66), turn_id="t1")
     place.keeper.told(session, spoken)
