@@ -65,6 +65,7 @@ def test_what_a_way_needs_is_named(mode: str, missing: str) -> None:
         ({"jwt_algorithms": "none"}, "not among"),
         ({"max_sessions": "many"}, "or auto"),
         ({"address_sessions": "-1"}, "or auto"),
+        ({"address_bytes_per_s": "lots"}, "or auto"),
     ],
 )
 def test_what_is_not_possible_is_said_without_the_secret(values: dict[str, str], why: str) -> None:
@@ -80,6 +81,14 @@ def test_proxies_are_networks() -> None:
 
 
 def test_limits_by_number() -> None:
-    chosen = settings(address_sessions="3", address_connects_per_minute="0", max_sessions="auto")
-    assert address_policy(chosen) == LimitPolicy(sessions=3, connects_per_minute=0)
+    chosen = settings(
+        address_sessions="3",
+        address_connects_per_minute="0",
+        address_messages_per_s="500",
+        messages_per_s="100",
+        max_sessions="auto",
+    )
+    assert address_policy(chosen) == LimitPolicy(
+        sessions=3, connects_per_minute=0, messages_per_s=500, each_messages_per_s=100
+    )
     assert chosen.max_sessions == "auto"

@@ -431,6 +431,28 @@ async def test_a_flood_of_messages_is_slowed_then_ended() -> None:
         assert errors[0]["retry_after_ms"] > 0
 
 
+async def test_connections_of_one_address_share_its_pace() -> None:
+    """None of them sends too much by itself; the neighbour is not held up."""
+    addresses = LimitPolicy(sessions=0, connects_per_minute=0, messages_per_s=1)
+    async with open_house(addresses=addresses) as house:
+        async with (
+            house.call() as one,
+            house.call() as other,
+            house.connect(local_addr=("127.0.0.2", 0)) as neighbour,
+        ):
+            await talks(neighbour)
+            for caller in (one, neighbour):
+                for _ in range(6):
+                    await caller.says(type="ping")
+                    await caller.until("pong")
+                assert "error" not in caller.kinds()
+            for _ in range(10):
+                await other.says(type="ping")
+            told = await other.until("error")
+            assert (told["code"], told["retryable"]) == ("rate_limited", True)
+            assert told["retry_after_ms"] > 0
+
+
 async def test_a_conversation_ends_at_its_longest() -> None:
     async with open_house(limits=VoiceLimits(session_max_s=0.2)) as house:
         with counting(house) as counts:

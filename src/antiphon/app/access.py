@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from antiphon.errors import SettingsError
 from antiphon.server.credentials import ApiKeys, Password, Way
 from antiphon.server.web_tokens import TokenRules, WebTokens
@@ -52,8 +54,15 @@ def _token_rules(settings: Settings) -> TokenRules:
 
 def address_policy(settings: Settings) -> LimitPolicy:
     """How much one address may have."""
-    sessions, connects = settings.address_sessions, settings.address_connects_per_minute
+
+    def number(chosen: int | Literal["auto"]) -> int | None:
+        return None if chosen == "auto" else chosen
+
     return LimitPolicy(
-        sessions=None if sessions == "auto" else sessions,
-        connects_per_minute=None if connects == "auto" else connects,
+        sessions=number(settings.address_sessions),
+        connects_per_minute=number(settings.address_connects_per_minute),
+        messages_per_s=number(settings.address_messages_per_s),
+        bytes_per_s=number(settings.address_bytes_per_s),
+        each_messages_per_s=settings.messages_per_s,
+        each_bytes_per_s=settings.bytes_per_s,
     )

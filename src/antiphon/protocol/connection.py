@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from antiphon.errors import AudioError, ProtocolError, RateLimitedError
 from antiphon.protocol.client_messages import Bye, ClientMessage, Start
 from antiphon.protocol.codec import decode_client, encode
-from antiphon.protocol.pace import AudioPace, MessagePace
+from antiphon.protocol.pace import AudioPace, MessagePace, Pace
 from antiphon.protocol.server_messages import ServerMessage
 
 FORGIVEN = 5
@@ -37,8 +37,14 @@ class ServerConnection:
     whether the connection has had its chances."""
 
     def __init__(
-        self, *, max_message_bytes: int, messages_per_s: float = 200.0, bytes_per_s: float = 250_000.0
+        self,
+        *,
+        max_message_bytes: int,
+        messages_per_s: float = 200.0,
+        bytes_per_s: float = 250_000.0,
+        shared: Pace | None = None,
     ) -> None:
+        """``shared``: what it is held to together with other connections."""
         self.closing: Closing | None = None
         self.started: Start | None = None
         """What the caller asked for, once ``accept_start`` said that it can be done."""
@@ -47,6 +53,7 @@ class ServerConnection:
         self._seq = 0
         self._pace: AudioPace | None = None
         self._messages = MessagePace(messages_per_s=messages_per_s, bytes_per_s=bytes_per_s)
+        self._shared = shared
 
     # ---- in
 
@@ -54,6 +61,8 @@ class ServerConnection:
         """Before a frame of either kind is looked at. Raises RateLimitedError when it comes too soon; then it is not to
         be looked at."""
         wait_s = self._messages.admit(len(frame), now=now)
+        if not wait_s and self._shared is not None:
+            wait_s = self._shared.admit(len(frame), now=now)
         if wait_s:
             self._mistake(OUT_OF_ORDER)
             raise RateLimitedError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 BURST_S = 10.0
 """Seconds of sound that may come at once: what a phone sends after a tunnel."""
 
@@ -27,6 +29,13 @@ class AudioPace:
             return False
         self._room_s -= seconds
         return True
+
+
+class Pace(Protocol):
+    """Messages of any kind, and how many may come."""
+
+    def admit(self, size: int, *, now: float) -> float:
+        """One message of ``size`` bytes: how long to wait before it might pass, in seconds; 0: it passes."""
 
 
 class MessagePace:

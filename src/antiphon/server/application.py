@@ -359,6 +359,7 @@ class Application:
                         trace_id=self.observability.trace_id,
                         # Where anybody may talk, it is the operator who does: on this machine, or at home.
                         frank=self.entrance.gate.open,
+                        shared=self.entrance.traffic.of(caller.address),
                     ).run()
         except (RefusedError, TicketError) as refused:
             await self._turn_away(websocket, refused)

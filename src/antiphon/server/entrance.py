@@ -24,6 +24,7 @@ from antiphon.sessions.address_limits import LimitPolicy, LimitStore, MemoryLimi
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.caller import Caller
 from antiphon.sessions.tickets import MemoryTickets, TicketOffice, TicketStore
+from antiphon.sessions.traffic import Traffic
 from antiphon.telemetry.logs import logger
 
 
@@ -54,6 +55,7 @@ class Entrance:
         self._access = access
         self._audience = audience
         self._here = socket.gethostname()
+        self.traffic = Traffic(access.addresses)
         self.telling = Telling(logger(__name__))
         """Of whom is refused."""
         self.keep_in(stores or EntranceStores())

@@ -18,6 +18,7 @@ from antiphon.protocol import client_messages as client
 from antiphon.protocol import server_messages as wire
 from antiphon.protocol.codec import encode
 from antiphon.protocol.connection import Closing, ServerConnection
+from antiphon.protocol.pace import Pace
 from antiphon.server.line import RESTART_MS
 from antiphon.server.opening import GAPS, Opened, Opening
 from antiphon.server.outgoing import Outgoing, Overflow
@@ -100,9 +101,11 @@ class Call:
         registry: Registry,
         trace_id: Callable[[str], str],
         frank: bool = True,
+        shared: Pace | None = None,
     ) -> None:
         """``place`` is its seat until it has said what it wants; ``trace_id`` gives that of a session, empty where
-        there is none. ``frank``: callers are told of failures in the operator's words."""
+        there is none. ``frank``: callers are told of failures in the operator's words. ``shared``: what the connection
+        is held to together with others of its address."""
         self._trace_id = trace_id
         self._websocket = websocket
         self._place = place
@@ -116,6 +119,7 @@ class Call:
             max_message_bytes=limits.max_message_bytes,
             messages_per_s=limits.messages_per_s,
             bytes_per_s=limits.bytes_per_s,
+            shared=shared,
         )
         self._outgoing = Outgoing()
         self._now: Callable[[], float] = asyncio.get_running_loop().time

@@ -1,4 +1,4 @@
-"""How much one address may have: conversations at once, and new connections a minute."""
+"""How much one address may have: conversations at once, new connections a minute, messages and bytes a second."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ AUTO_SESSIONS = 10
 AUTO_CONNECTS_PER_MINUTE = 60
 """Enough for a household or a small office behind one address, and for a phone that keeps losing its network."""
 
+PACE_S = 10.0
+"""How many seconds' worth of messages may come at once, as on one connection: what a phone sends after a tunnel."""
+
 SEAT_RETRY_S = 10.0
 """When to try again if all places of an address are taken: somebody there has to hang up first."""
 
@@ -28,6 +31,8 @@ class AddressLimits:
     """At once; 0: any number."""
     connects: Rate | None = None
     """How often new connections; None: any number."""
+    messages: Rate | None = None
+    bytes: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,12 @@ class LimitPolicy:
     """None: ``AUTO_SESSIONS`` for public addresses, any number for this machine and private networks, where proxies
     and bridges stand for many callers."""
     connects_per_minute: int | None = None
+    messages_per_s: int | None = None
+    """None: half of what as many connections may send as it may have, but one's at least. Each needs less than that."""
+    bytes_per_s: int | None = None
+    each_messages_per_s: float = 200.0
+    """What one connection may send."""
+    each_bytes_per_s: float = 250_000.0
 
     def of(self, address: str) -> AddressLimits:
         """What this address may have."""
@@ -47,8 +58,16 @@ class LimitPolicy:
         if connects is None:
             connects = AUTO_CONNECTS_PER_MINUTE if public else 0
         return AddressLimits(
-            sessions=sessions, connects=Rate(count=connects, per_s=60.0) if connects else None
+            sessions=sessions,
+            connects=Rate(count=connects, per_s=60.0) if connects else None,
+            messages=_pace(self.messages_per_s, each=self.each_messages_per_s, sessions=sessions),
+            bytes=_pace(self.bytes_per_s, each=self.each_bytes_per_s, sessions=sessions),
         )
+
+
+def _pace(chosen: int | None, *, each: float, sessions: int) -> Rate | None:
+    per_s = each * max(1.0, sessions / 2) if chosen is None and sessions else chosen
+    return Rate(count=round(per_s * PACE_S), per_s=PACE_S) if per_s else None
 
 
 def is_public(address: str) -> bool:

@@ -19,12 +19,12 @@ class Rate:
         return self.per_s / self.count
 
 
-def spend(full_at: float, *, now: float, rate: Rate) -> tuple[float, float]:
-    """One more at ``now``: when the bucket will be full again, and how long to wait (0: go ahead).
+def spend(full_at: float, *, now: float, rate: Rate, cost: int = 1) -> tuple[float, float]:
+    """``cost`` more at ``now``: when the bucket will be full again, and how long to wait (0: go ahead).
 
     ``full_at`` is what the last call gave, 0 at first. One that has to wait changes nothing.
     """
-    after = max(full_at, now) + rate.interval_s
+    after = max(full_at, now) + rate.interval_s * cost
     wait_s = after - now - rate.per_s
     if wait_s > 1e-9:  # the sums of floats
         return full_at, wait_s
@@ -40,9 +40,9 @@ class Rates:
     def __init__(self) -> None:
         self._full_at: dict[str, float] = {}
 
-    def spend(self, name: str, rate: Rate, *, now: float) -> float:
+    def spend(self, name: str, rate: Rate, *, now: float, cost: int = 1) -> float:
         """Seconds to wait; 0: go ahead."""
-        self._full_at[name], wait_s = spend(self._full_at.pop(name, 0.0), now=now, rate=rate)
+        self._full_at[name], wait_s = spend(self._full_at.pop(name, 0.0), now=now, rate=rate, cost=cost)
         if len(self._full_at) > self.MOST:
             self._forget(now)
         return wait_s

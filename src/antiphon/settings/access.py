@@ -142,6 +142,7 @@ Token = Annotated[SecretStr, _at_least(LEAST_TOKEN)]
 ApiKeys = Annotated[SecretStr, AfterValidator(_check_keys)]
 Sessions = Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"]
 PerAddress = Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"]
+BytesPerAddress = Annotated[int, Field(ge=0, le=1_000_000_000)] | Literal["auto"]
 
 ALLOWED: Mapping[str, str] = {
     "access": "open, or password, bearer, jwt with commas",
@@ -152,5 +153,7 @@ ALLOWED: Mapping[str, str] = {
     "max_sessions": "a whole number from 1 to 10000, or auto",
     "address_sessions": "a whole number from 0 to 100000, or auto",
     "address_connects_per_minute": "a whole number from 0 to 100000, or auto",
+    "address_messages_per_s": "a whole number from 0 to 100000, or auto",
+    "address_bytes_per_s": "a whole number from 0 to 1000000000, or auto",
 }
 """What is allowed, in words, where the type does not say it."""

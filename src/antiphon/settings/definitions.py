@@ -20,6 +20,7 @@ from antiphon.settings.access import (
     AccessModes,
     Algorithms,
     ApiKeys,
+    BytesPerAddress,
     KeySetUrl,
     Networks,
     Password,
@@ -349,6 +350,20 @@ class Settings(BaseModel):
         "New connections a minute from one address; 0 is without limit. `auto` is 60, and without limit for this "
         "machine and private networks.",
         unit="a minute",
+        group="Limits",
+    )
+    address_messages_per_s: PerAddress = setting(
+        "auto",
+        "Messages a second taken from all connections of one address together, at each replica, ten seconds' worth at "
+        "once; 0 is without limit. `auto` is half of what as many connections as `address_sessions` may send (1000), "
+        "and without limit where that has none.",
+        unit="a second",
+        group="Limits",
+    )
+    address_bytes_per_s: BytesPerAddress = setting(
+        "auto",
+        "Bytes a second from all connections of one address together, likewise (1,250,000).",
+        unit="bytes/s",
         group="Limits",
     )
     messages_per_s: int = setting(
