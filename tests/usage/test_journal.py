@@ -167,6 +167,12 @@ def test_lines_are_synced_where_they_were_written_though_the_journal_was_renewed
 def test_a_disk_that_is_slow_is_left_alone_and_entries_are_written_sooner(tmp_path: Path) -> None:
     clock = Stopwatch(step=2 * SLOW_S)
     journal = Journal(tmp_path, clock=clock)
+    journal.note(entry(0))
+    clock.step = 0.0
+    assert journal.works, "once may be a busy processor"
+    clock.now += REST_S
+    clock.step = 2 * SLOW_S
+    journal.note(entry(1))
     journal.note(entry(1))
     clock.step = 0.0
     worked = [journal.works]

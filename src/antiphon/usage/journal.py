@@ -36,7 +36,8 @@ LINES_KEPT = 21_000
 oldest are given up then, here as there."""
 
 SLOW_S = 0.02
-"""A line that takes longer holds up every conversation: the disk is stalled, and lines are left out for ``REST_S``."""
+"""A line that takes longer holds up every conversation. Once may be the processor, which had others to serve; twice in
+``REST_S`` is a disk that is stalled, and lines are left out for as long."""
 
 REST_S = 30.0
 
@@ -64,6 +65,8 @@ class Journal:
         self._lacking: dict[str, bytes] = {}
         """Id of an entry that the ledger does not have → its line."""
         self._resting_until = 0.0
+        self._suspected_until = 0.0
+        """A line was slow: the next one tells."""
         self._dirty = False
         """Whether there are lines that the disk may not have."""
 
@@ -99,8 +102,13 @@ class Journal:
         if len(self._lacking) > LINES_KEPT:
             del self._lacking[next(iter(self._lacking))]
         if self._clock() - began > SLOW_S:
-            self._resting_until = began + REST_S
+            self._was_slow(began)
+
+    def _was_slow(self, now: float) -> None:
+        if now < self._suspected_until:
+            self._resting_until = now + REST_S
             log.warning("the disk of the ledger is slow", setting="ANTIPHON_DATA", ms=round(SLOW_S * 1000))
+        self._suspected_until = now + REST_S
 
     def has(self, entries: Sequence[Entry], *, synced: bool) -> None:
         """The ledger has these now, and so has the disk if it is ``synced``: no line goes before."""
