@@ -53,7 +53,7 @@ def test_a_connection_that_comes_back_finds_its_address_s_pace_as_it_left_it() -
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.1.2.3", "fd00::1"])
 def test_auto_holds_nobody_on_a_private_network(address: str) -> None:
-    assert Traffic(LimitPolicy()).of(address) is None
+    assert Traffic(LimitPolicy(sessions=3)).of(address) is None
 
 
 def test_auto_is_half_of_what_the_connections_of_an_address_may_send() -> None:

@@ -60,13 +60,16 @@ class LimitPolicy:
         return AddressLimits(
             sessions=sessions,
             connects=Rate(count=connects, per_s=60.0) if connects else None,
-            messages=_pace(self.messages_per_s, each=self.each_messages_per_s, sessions=sessions),
-            bytes=_pace(self.bytes_per_s, each=self.each_bytes_per_s, sessions=sessions),
+            messages=_pace(
+                self.messages_per_s, each=self.each_messages_per_s, many=sessions if public else 0
+            ),
+            bytes=_pace(self.bytes_per_s, each=self.each_bytes_per_s, many=sessions if public else 0),
         )
 
 
-def _pace(chosen: int | None, *, each: float, sessions: int) -> Rate | None:
-    per_s = each * max(1.0, sessions / 2) if chosen is None and sessions else chosen
+def _pace(chosen: int | None, *, each: float, many: int) -> Rate | None:
+    """``each``: a second, of one connection; ``many``: connections, 0: any number."""
+    per_s = each * max(1.0, many / 2) if chosen is None and many else chosen
     return Rate(count=round(per_s * PACE_S), per_s=PACE_S) if per_s else None
 
 
