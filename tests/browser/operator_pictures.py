@@ -9,10 +9,13 @@ from dataclasses import replace
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.conftest import CHROMIUM, FLAGS, NARROW
-from tests.browser.operator_server import TOKEN, OperatorServer, operator_server
+from tests.browser.operator_server import TOKEN, OperatorServer, callers, operator_server
 from tests.browser.pictures import PICTURES
 
-DESK = (1280, 1180)
+SHOWN = 4
+"""The turn that is opened: the first ones are those of the callers who are on, whose providers are scripted."""
+
+DESK = (1280, 1640)
 
 
 def look(browser: Browser, server: OperatorServer, size: tuple[int, int], theme: str) -> Page:
@@ -38,12 +41,12 @@ def take(page: Page, name: str) -> None:
 
 
 def main() -> None:
-    with sync_playwright() as playwright, operator_server(transcripts=True) as server:
+    with sync_playwright() as playwright, operator_server(transcripts=True) as server, callers(server, 3):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         take(look(browser, server, DESK, "light"), "1280-light")
         page = look(browser, server, DESK, "light")
-        page.locator("#turns summary").nth(1).click()
-        page.locator("#turns details").nth(1).screenshot(path=PICTURES / "operator-turn.png")
+        page.locator("#turns summary").nth(SHOWN).click()
+        page.locator("#turns details").nth(SHOWN).screenshot(path=PICTURES / "operator-turn.png")
         print("operator-turn.png")
         server.health[1] = replace(server.health[1], breaker="open", last_error="no answer within 4 s")
         page = look(browser, server, NARROW, "dark")

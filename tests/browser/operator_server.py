@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
-from tests.server.house import scripted_assistant
+from tests.server.house import FRAME, scripted_assistant
 from tests.telemetry.listened import Clock, Told
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
+from antiphon.audio.coded_speech import silence, speech_sound
 from antiphon.conversation import events
 from antiphon.conversation.listening import SessionFacts
 from antiphon.providers.base import Usage
@@ -25,7 +29,7 @@ from antiphon.server.application import Application, FrontDoor
 from antiphon.server.serving import Server, listen
 from antiphon.sessions.readiness import Readiness
 from antiphon.telemetry.observability import Observability, Watching
-from antiphon.telemetry.pricing import BudgetState
+from antiphon.telemetry.pricing import MICRO, BudgetState
 
 TOKEN = "an-operator-token-for-tests"
 WHO = {"asr": "openai:whisper-1", "llm": "openai:gpt-4o-mini", "tts": "openai:tts-1"}
@@ -205,17 +209,37 @@ def operator_server(*, transcripts: bool = False, day: bool = True) -> Iterator[
     observability.price = price
     told = Told([observability.metrics, observability.recent], clock)
     states = [ProviderState(kind=kind, provider=name, position=0) for kind, name in WHO.items()]  # type: ignore[arg-type]
-    server = OperatorServer(
-        "", observability, told, states, BudgetState(name="day", spent_usd=1.24, limit_usd=5.0)
-    )
+    budget = BudgetState(name="day", spent_usd=0.0, limit_usd=2.5)
+    server = OperatorServer("", observability, told, states, budget)
     observability.sources.health = lambda: server.health
     observability.sources.budgets = lambda: [server.budget]
     if day:
         Day(told).pass_by(clock.at)
+        recent = observability.recent
+        today = recent.minutes.total(observability.midnight(), recent.now)
+        server.budget = replace(budget, spent_usd=today.cost_micro / MICRO)
     with _running(observability) as port:
         observability.sources.ready = lambda: server.ready
         server.url = f"http://127.0.0.1:{port}/"
         yield server
+
+
+@contextmanager
+def callers(server: OperatorServer, count: int) -> Iterator[None]:
+    """So many who are on the line; each has been answered once."""
+    address = server.url.replace("http", "ws") + "ws/voice"
+    with ExitStack() as stack:
+        for _ in range(count):
+            line = stack.enter_context(
+                connect(address, subprotocols=[Subprotocol("antiphon.v1")], compression=None)
+            )
+            line.send(json.dumps({"type": "start"}))
+            sound = speech_sound("What is the capital of France?") + silence(1.0)
+            for at in range(0, len(sound), FRAME):
+                line.send(sound[at : at + FRAME])
+            while not isinstance(message := line.recv(), str) or '"response_done"' not in message:
+                pass
+        yield
 
 
 @contextmanager

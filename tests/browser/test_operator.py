@@ -131,7 +131,7 @@ def test_what_needs_a_person_is_said(look: Look, served: OperatorServer) -> None
     page = look()
     health, budget = served.health, served.budget
     served.health = [replace(health[0], breaker="open", last_error="no answer within 5 s"), *health[1:]]
-    served.budget = replace(budget, spent_usd=4.6)
+    served.budget = replace(budget, spent_usd=4.6, limit_usd=5.0)
     says(page, "#verdict .bad", "openai:whisper-1 is not asked any more")
     says(page, "#verdict .bad", "92 % of today’s budget is spent.")
     says(page, "#providers .breaker.open", "not asked")

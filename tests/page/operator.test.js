@@ -14,8 +14,9 @@ test('times have a unit and no more digits than matter', () => {
 
 test('money shows something when there is something', () => {
 	assert.equal(money(0), '$0.00');
-	assert.equal(money(0.00042), '$0.00042');
-	assert.equal(money(0.123456), '$0.123');
+	assert.equal(money(0.00042), '$0.0004');
+	assert.equal(money(0.00001), '< $0.0001');
+	assert.equal(money(0.123456), '$0.1235');
 	assert.equal(money(12.5), '$12.50');
 	assert.equal(money(null), 'unknown');
 });
@@ -39,6 +40,8 @@ const well = {
 	cost: { today_usd: 1, budget_usd: 5, wasted_usd: 0, unpriced: 0 },
 	budget_ms: 1450,
 	providers: [{ kind: 'llm', provider: 'openai:gpt-4o-mini', breaker: 'closed', last_error: '' }],
+	ledger: { waiting: 12, lost: 0, alerts_failed: 0 },
+	whole: true,
 	lag_ms: 2,
 };
 
@@ -56,6 +59,10 @@ for (const [what, change, says] of [
 	['a budget nearly spent', { cost: { ...well.cost, today_usd: 4.6 } }, /92 % of today/],
 	['a budget spent', { cost: { ...well.cost, today_usd: 5.1 } }, /\$5\.00 is spent/],
 	['calls without a price', { cost: { ...well.cost, unpriced: 3 } }, /3 requests have no price/],
+	['a ledger that is not written', { ledger: { waiting: 4000 } }, /4000 entries wait/],
+	['entries given up', { ledger: { lost: 3 } }, /3 entries of the ledger were given up/],
+	['alerts that nobody got', { ledger: { alerts_failed: 2 } }, /2 alerts never/],
+	['a store that is away', { whole: false }, /figures of one replica/],
 	['a late loop', { lag_ms: 240 }, /240 ms behind/],
 ]) {
 	test(`${what} needs a person`, () => {

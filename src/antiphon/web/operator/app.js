@@ -26,6 +26,8 @@ const drawDay = charts(found('charts'));
 /** Seconds since 1970: when the newest turn that is shown ended. */
 let lastTurn = 0;
 let dayAt = -Infinity;
+/** ms, of the stages that have one. @type {Record<string, number>} */
+let budgets = {};
 let toldAt = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
@@ -78,7 +80,7 @@ async function lookAtTurns(newest) {
 	if (newest > lastTurn) {
 		const { turns: fresh } = await api.turns(lastTurn - TOLD_LATE);
 		lastTurn = newest;
-		turns(found('turns'), fresh);
+		turns(found('turns'), fresh, () => budgets);
 	}
 	if (!found('turns').children.length) found('turns').replaceChildren(made('p', 'nothing', 'None since the start.'));
 }
@@ -87,6 +89,7 @@ async function lookAtDay() {
 	if (performance.now() - dayAt < DAY_EVERY) return;
 	const day = await api.day();
 	dayAt = performance.now();
+	budgets = day.budget_ms;
 	drawDay(day);
 	stages(found('stages'), day);
 }

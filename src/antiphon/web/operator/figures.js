@@ -7,11 +7,12 @@ export function time(ms) {
 	return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }
 
-/** @param {number | null | undefined} usd with as many places as it takes to see something */
+/** Small amounts all have four places, so that they can be read down a column. @param {number | null | undefined} usd */
 export function money(usd) {
 	if (usd === null || usd === undefined) return 'unknown';
 	if (usd === 0) return '$0.00';
-	return usd < 0.01 ? `$${Number(usd.toPrecision(2))}` : `$${usd.toFixed(usd < 1 ? 3 : 2)}`;
+	if (usd < 0.00005) return '< $0.0001';
+	return `$${usd.toFixed(usd < 1 ? 4 : 2)}`;
 }
 
 /** @param {number} seconds */

@@ -6,7 +6,7 @@ import { clock, money, time, whole } from '../figures.js';
 const HEIGHT = 170;
 
 /** @typedef {{ title: string, lines: { of: (point: Point) => number | null, colour: string, fill?: boolean }[],
- *   format: (value: number) => string, latest: (points: Point[]) => string, gaps?: boolean, mark?: (day: Day) => number }} Chart */
+ *   format: (value: number) => string, say: (value: number) => string, latest: (points: Point[]) => string, gaps?: boolean, mark?: (day: Day) => number }} Chart */
 
 /** @type {Chart[]} */
 const CHARTS = [
@@ -14,6 +14,7 @@ const CHARTS = [
 		title: 'First sound',
 		lines: [{ of: (p) => p.p50_ms, colour: '--spent' }, { of: (p) => p.p95_ms, colour: '--spent-2' }],
 		format: (ms) => `${ms / 1000} s`,
+		say: time,
 		latest: (points) => {
 			const last = points.filter((point) => point.turns).at(-1);
 			return last ? `typical ${time(last.p50_ms)}, 95 % within ${time(last.p95_ms)}` : 'no turns yet';
@@ -25,18 +26,21 @@ const CHARTS = [
 		title: 'Conversations at once',
 		lines: [{ of: (p) => p.sessions, colour: '--spent', fill: true }],
 		format: (count) => (Number.isInteger(count) ? whole(count) : ''),
+		say: whole,
 		latest: (points) => `at most ${whole(Math.max(0, ...points.map((point) => point.sessions)))}`,
 	},
 	{
 		title: 'Errors',
 		lines: [{ of: (p) => p.errors, colour: '--late', fill: true }],
 		format: (count) => (Number.isInteger(count) ? whole(count) : ''),
+		say: whole,
 		latest: (points) => `${whole(points.reduce((sum, point) => sum + point.errors, 0))} in all`,
 	},
 	{
 		title: 'Cost an hour',
 		lines: [{ of: (p) => p.cost_usd, colour: '--spent', fill: true }],
-		format: money,
+		format: (usd) => `$${usd.toFixed(2)}`,
+		say: (usd) => `${money(usd)} an hour`,
 		latest: (points) => `${money(points.reduce((sum, point) => sum + point.cost_usd, 0))} in all`,
 	},
 ];
@@ -61,12 +65,19 @@ function columns(chart, day) {
 	}))];
 }
 
-/** @param {Chart} chart @param {HTMLElement} place @param {Day} day */
-function drawn(chart, place, day) {
+/** What stands at one point, for whoever points at it. @param {Chart} chart @param {(number | null)[][]} values @param {number} at */
+function readout(chart, [times, ...lines], at) {
+	const found = lines.map((line) => line[at]).map((value) => (value === null ? '–' : chart.say(value)));
+	return `${clock(/** @type {number} */ (times[at])).slice(0, 5)}  ${found.join(' · ')}`;
+}
+
+/** @param {Chart} chart @param {HTMLElement} place @param {Day} day @param {(text: string | null) => void} pointed */
+function drawn(chart, place, day, pointed) {
+	const values = columns(chart, day);
 	const ink = colour('--ink-2'), line = colour('--line'), mark = chart.mark?.(day);
 	const axis = { stroke: ink, font: '12px sans-serif', grid: { stroke: line, width: 1 }, ticks: { show: false } };
 	const options = {
-		width: place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { show: false },
+		width: place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { y: false, drag: { setScale: false }, points: { show: false } },
 		scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number | null} */ most) => [0, Math.max((most ?? 0) * 1.1, mark ? mark * 1.15 : 0, chart.title === 'Cost an hour' ? 0.001 : 1)] } },
 		axes: [
 			{ ...axis, size: 30, space: 64, values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((s) => clock(s).slice(0, 5)) },
@@ -76,7 +87,9 @@ function drawn(chart, place, day) {
 			const stroke = colour(name);
 			return { stroke, width: 1.5, fill: fill ? stroke.replace('rgb(', 'rgba(').replace(')', ', .18)') : undefined, points: { show: false }, spanGaps: chart.gaps };
 		})],
-		hooks: mark ? { draw: [(/** @type {any} */ plot) => {
+		hooks: { setCursor: [(/** @type {any} */ plot) => {
+			pointed(plot.cursor.idx === null || plot.cursor.left < 0 ? null : readout(chart, values, plot.cursor.idx));
+		}], ...(mark ? { draw: [(/** @type {any} */ plot) => {
 			const { ctx, bbox } = plot, y = Math.round(plot.valToPos(mark, 'y', true));
 			ctx.save();
 			ctx.strokeStyle = ink;
@@ -86,9 +99,9 @@ function drawn(chart, place, day) {
 			ctx.lineTo(bbox.left + bbox.width, y);
 			ctx.stroke();
 			ctx.restore();
-		}] } : {},
+		}] } : {}) },
 	};
-	return new uPlot(options, columns(chart, day), place);
+	return new uPlot(options, values, place);
 }
 
 /** Draws them in `place`; what it returns draws them anew with another day, or after a change of size or theme.
@@ -98,7 +111,7 @@ export function charts(place) {
 		const latest = made('span', 'latest'), plot = made('div', 'plot');
 		plot.setAttribute('aria-hidden', 'true');
 		place.append(made('figure', 'chart', made('figcaption', '', made('span', 'title', chart.title), latest), plot));
-		return { chart, latest, plot, drawing: /** @type {uPlot | null} */ (null) };
+		return { chart, latest, plot, said: '', drawing: /** @type {uPlot | null} */ (null) };
 	});
 	/** @type {Day | null} */
 	let day = null;
@@ -106,15 +119,17 @@ export function charts(place) {
 		if (!day || !found('board').checkVisibility()) return;
 		for (const figure of figures) {
 			figure.drawing?.destroy();
-			figure.drawing = drawn(figure.chart, figure.plot, day);
+			figure.drawing = drawn(figure.chart, figure.plot, day, (text) => { figure.latest.textContent = text ?? figure.said; });
 		}
 	};
 	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
 	new ResizeObserver(draw).observe(place);
 	return (/** @type {Day} */ next) => {
 		day = next;
-		for (const { chart, latest } of figures) {
-			latest.textContent = chart.latest(day.points) + (chart.mark ? ` · dashed: budget ${time(chart.mark(day))}` : '');
+		for (const figure of figures) {
+			const { chart } = figure;
+			figure.said = chart.latest(next.points) + (chart.mark ? ` · dashed: budget ${time(chart.mark(next))}` : '');
+			figure.latest.textContent = figure.said;
 		}
 		draw();
 	};

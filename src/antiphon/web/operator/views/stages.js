@@ -16,12 +16,14 @@ export const NAMES = {
 	first_sound: 'First sound',
 };
 
-/** @param {StageFigures} row @param {number} most */
-function stage({ stage: name, budget_ms: budget, typical_ms: typical, p95_ms: p95, within }, most) {
+/** @param {StageFigures} row @param {number} begins ms after the last word @param {number} most ms in the whole lane */
+function stage({ stage: name, budget_ms: budget, typical_ms: typical, p95_ms: p95, within }, begins, most) {
 	const late = budget !== null && typical !== null && typical > budget;
-	const lane = made('span', 'bars');
-	if (budget) lane.append(bar('budget', 0, budget / most));
-	lane.append(bar('far', 0, (p95 ?? 0) / most), bar('spent', 0, (typical ?? 0) / most));
+	const lane = made('span', 'bars'), from = begins / most;
+	/** @param {number | null} ms */
+	const share = (ms) => Math.min((ms ?? 0) / most, 1 - from);
+	if (budget) lane.append(bar('budget', from, share(budget)));
+	lane.append(bar('far', from, share(p95)), bar('spent', from, share(typical)));
 	return made('tr', late ? 'late' : '', heading(NAMES[name] ?? name), made('td', 'lane', lane),
 		made('td', late ? 'number bad' : 'number', time(typical)), made('td', 'number', time(p95)),
 		made('td', 'number dim', budget === null ? '–' : time(budget)), made('td', 'number dim', percent(within)));
@@ -34,11 +36,14 @@ export function stages(place, { report }) {
 		shown(place, made('p', 'nothing', 'No turn was answered aloud in the last 24 hours.'));
 		return;
 	}
-	const most = Math.max(...rows.flatMap((row) => [row.p95_ms ?? 0, row.budget_ms ?? 0]), 1);
-	const total = Math.max(first.p95_ms ?? 0, first.budget_ms ?? 0, 1);
+	// One scale for all: each begins where those before it typically end. (Typical stages add up to the typical whole
+	// only nearly.)
+	let at = 0;
+	const begins = rows.map((row) => (at += row.typical_ms ?? 0) - (row.typical_ms ?? 0));
+	const most = Math.max(first.p95_ms ?? 0, first.budget_ms ?? 0, at, 1);
 	shown(place, table(
 		[['Stage', ''], ['from the last word on', 'lane'], ['typical', 'number'], ['95 %', 'number'], ['budget', 'number'], ['within it', 'number']],
-		rows.map((row) => stage(row, most)),
-		[stage({ ...first, stage: 'first_sound' }, total), made('tr', '', heading('Turns'), made('td', ''), made('td', 'number', whole(first.turns)), made('td', ''), made('td', ''), made('td', ''))],
+		rows.map((row, number) => stage(row, begins[number], most)),
+		[stage({ ...first, stage: 'first_sound' }, 0, most), made('tr', '', heading('Turns'), made('td', ''), made('td', 'number', whole(first.turns)), made('td', ''), made('td', ''), made('td', ''))],
 	));
 }
