@@ -50,6 +50,9 @@ class Manners:
     """A kind of message that is new."""
     rate: int | None = None
     """Hz of the sound, whatever was asked for."""
+    inactivity_s: float | None = None
+    """A socket on which nothing is said for so long is closed; None: never. The vendor takes the client's wish, 20 to
+    180 s."""
 
 
 @dataclass(slots=True)
@@ -144,7 +147,7 @@ class ElevenLabsSockets:
             else:
                 await self._tell()
                 async with asyncio.TaskGroup() as group:
-                    async for message in connection:
+                    while (message := await self._next(connection)) is not None:
                         await self._take(socket, json.loads(message), group)
                     raise _Gone  # whatever is still being spoken
         except* (ConnectionClosed, _Gone):
@@ -152,6 +155,16 @@ class ElevenLabsSockets:
         finally:
             self.sockets.remove(socket)
             await self._tell()
+
+    async def _next(self, connection: ServerConnection) -> str | bytes | None:
+        """What the client says next; None when it has said nothing for too long."""
+        try:
+            async with asyncio.timeout(self.manners.inactivity_s):
+                return await connection.recv()
+        except TimeoutError:
+            words = "Have not received a new text input within the timeout. Streaming input terminated."
+            await self._say_no(connection, "input_timeout_exceeded", words)
+            return None
 
     async def _say_no(self, connection: ServerConnection, code: str, message: str) -> None:
         await connection.send(json.dumps({"message": message, "error": code, "code": 1008}))

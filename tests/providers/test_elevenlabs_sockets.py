@@ -147,6 +147,18 @@ async def test_an_idle_socket_that_the_vendor_closes_is_opened_again() -> None:
 
 
 @pytest.mark.real_time
+async def test_a_turn_after_the_vendor_has_closed_an_idle_socket_opens_none() -> None:
+    async with voice() as (synthesizer, vendor):
+        vendor.manners.inactivity_s = 0.05
+        await synthesizer.warm()
+        await vendor.until(lambda: not vendor.sockets)
+        vendor.manners.inactivity_s = None
+        await vendor.until(lambda: vendor.sockets)
+        assert heard(await say(synthesizer, "After a while.", language="en")) == "After a while."
+        assert vendor.accepted == 2
+
+
+@pytest.mark.real_time
 async def test_voice_language_and_speed_are_passed_on() -> None:
     async with voice() as (synthesizer, vendor):
         await say(synthesizer, "Bonjour.", voice="sarah", language="fr", speed=2.0)

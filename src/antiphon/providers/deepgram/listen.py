@@ -13,6 +13,7 @@ from antiphon.providers.base import SPEECH_RATE, ProviderInfo, RecognizerStream
 from antiphon.providers.deepgram.account import Account
 from antiphon.providers.deepgram.line import ListenLine, ended
 from antiphon.providers.sockets import Address, Lines, open_lines, socket_url
+from antiphon.providers.standby import Standby
 
 DEFAULT_MODEL = "nova-3"
 
@@ -30,11 +31,8 @@ UTTERANCE_END_MS = 1_000
 """The least that the vendor allows: no word for so long, however noisy it is."""
 
 SPARE_S = 60.0
-"""A socket that has been idle for so long is closed when there is another idle one: they count towards the number
-that the account may have open."""
-
-WARM_S = 600.0
-"""The last one is closed when nobody has spoken for so long."""
+"""A socket that has been idle for so long is closed when there is another idle one, or when nobody has spoken its
+language for a while: they count towards the number that the account may have open."""
 
 LOOK_S = 10.0
 """How often idle sockets are looked at."""
@@ -57,13 +55,13 @@ class DeepgramRecognizer:
         self._account = account
         self._sockets = lines
         self._model = model
-        self._usual = language
         self._expects = _terms(model, expects)
         self._names = account.names(model, "ANTIPHON_ASR")
         self._idle: defaultdict[str, list[ListenLine]] = defaultdict(list)
         """By language; the last used last, which is taken first, so that the others fall out of use."""
         self._warming: dict[str, asyncio.Event] = {}
         """Languages for which a socket is being opened in the background; set when that is over."""
+        self._standby = Standby(usual=self._language(language), open=self._have_one, spawn=lines.spawn)
         self._info = ProviderInfo(provider="deepgram", model=model, streaming=True, sample_rate=SPEECH_RATE)
         lines.spawn(self._let_go())
 
@@ -72,10 +70,8 @@ class DeepgramRecognizer:
         return self._info
 
     async def warm(self) -> None:
-        """Open the socket that the first utterance will need. Raises ProviderError."""
-        told = self._language(self._usual)
-        if not any(line.idle for line in self._idle[told]):
-            self._idle[told].append(await self._dial(told))
+        """Open the socket that the first utterance will need, and keep one from now on. Raises ProviderError."""
+        await self._standby.warm()
 
     @asynccontextmanager
     async def open(self, *, language: str | None = None, prompt: str = "") -> AsyncIterator[RecognizerStream]:
@@ -95,6 +91,7 @@ class DeepgramRecognizer:
         return "multi" if self._model.startswith(HEAR_LANGUAGE) else ""
 
     async def _take(self, language: str) -> ListenLine:
+        self._standby.asked(language)
         idle = self._idle[language]
         if not idle and (warming := self._warming.get(language)):
             await warming.wait()
@@ -119,7 +116,8 @@ class DeepgramRecognizer:
             if listening in idle:
                 idle.remove(listening)
             listening.lost(error)
-            self._warm_again(listening)
+            if not idle:
+                self._standby.ended(language, lasted_s=asyncio.get_running_loop().time() - line.opened_s)
 
         self._sockets.serve(line, listening.received, lost)
         return listening
@@ -128,25 +126,13 @@ class DeepgramRecognizer:
         if line not in self._idle[line.language]:
             self._idle[line.language].append(line)
 
-    def _warm_again(self, lost: ListenLine) -> None:
-        """Someone may be about to speak; but one that broke before it was used would break again."""
-        now = asyncio.get_running_loop().time()
-        served = lost.used_s > lost.line.opened_s
-        language = lost.language
-        if (
-            served
-            and now - lost.used_s < WARM_S
-            and not self._idle[language]
-            and language not in self._warming
-        ):
-            self._warming[language] = asyncio.Event()
-            self._sockets.spawn(self._warm_quietly(language))
-
-    async def _warm_quietly(self, language: str) -> None:
+    async def _have_one(self, language: str) -> None:
+        """An utterance that begins meanwhile waits for it. Raises ProviderError."""
+        if any(line.idle for line in self._idle[language]) or language in self._warming:
+            return
+        self._warming[language] = asyncio.Event()
         try:
             self._free(await self._dial(language))
-        except ProviderError:
-            pass  # the next utterance tries again, and says what is wrong
         finally:
             self._warming.pop(language).set()
 
@@ -155,10 +141,10 @@ class DeepgramRecognizer:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_S)
-            for idle in self._idle.values():
+            for language, idle in self._idle.items():
                 for number, line in enumerate(list(idle)):
-                    last = number + 1 == len(idle)
-                    if loop.time() - line.used_s > (WARM_S if last else SPARE_S):
+                    needed = number + 1 == len(idle) and self._standby.needed(language)
+                    if not needed and loop.time() - line.used_s > SPARE_S:
                         line.close()
 
     def _address(self, language: str) -> Address:

@@ -17,6 +17,7 @@ from antiphon.providers.elevenlabs.clause import Clause
 from antiphon.providers.elevenlabs.line import VoiceLine, refusal
 from antiphon.providers.elevenlabs.voices import language_code, voice_settings
 from antiphon.providers.sockets import Address, Lines, open_lines, socket_url
+from antiphon.providers.standby import Standby
 from antiphon.providers.vendor_errors import cut, unavailable
 
 MOST_LINES = 32
@@ -24,9 +25,6 @@ MOST_LINES = 32
 
 INACTIVITY_S = 180
 """The longest that the vendor keeps a socket on which nothing is said."""
-
-WARM_S = 600.0
-"""A socket that the vendor closed is opened again when it was used this lately: someone may be about to speak."""
 
 TOO_BIG = 1009
 """How the vendor closes a socket whose voice does not go with the model."""
@@ -46,17 +44,15 @@ class ElevenLabsStreamInput:
         self._lines: defaultdict[Key, list[VoiceLine]] = defaultdict(list)
         self._dialling: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Clauses of a reply are put on their line in the order in which they were asked for."""
+        self._standby = Standby(usual=self._key("", account.language), open=self._have_one, spawn=lines.spawn)
 
     @property
     def info(self) -> ProviderInfo:
         return self._account.info
 
     async def warm(self) -> None:
-        """Open the socket that the first reply will need. Raises ProviderError."""
-        key = self._key("", self._account.language)
-        async with self._dialling[key]:
-            if not any(line.alive for line in self._lines[key]):
-                await self._dial(key)
+        """Open the socket that the first reply will need, and keep one from now on. Raises ProviderError."""
+        await self._standby.warm()
 
     @asynccontextmanager
     async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
@@ -73,6 +69,7 @@ class ElevenLabsStreamInput:
 
     async def _begin(self, text: str, options: SpeechOptions) -> tuple[VoiceLine, Clause]:
         key = self._key(options.voice, options.language)
+        self._standby.asked(key)
         async with self._dialling[key]:
             line = self._line(key, options.context_id) or await self._dial(key)
             return line, line.speak(text, options.context_id, voice_settings(options.speed))
@@ -97,24 +94,16 @@ class ElevenLabsStreamInput:
         def lost(error: ProviderError) -> None:
             self._lines[key].remove(voice_line)
             voice_line.lost(error)
-            self._warm_again(key, voice_line)
+            if not self._lines[key]:
+                self._standby.ended(key, lasted_s=asyncio.get_running_loop().time() - line.opened_s)
 
         self._sockets.serve(line, voice_line.received, lost)
         return voice_line
 
-    def _warm_again(self, key: Key, lost: VoiceLine) -> None:
-        now = asyncio.get_running_loop().time()
-        served = lost.used_s > lost.line.opened_s  # one that broke unused would break again
-        if served and now - lost.used_s < WARM_S and not self._lines[key]:
-            self._sockets.spawn(self._warm_quietly(key))
-
-    async def _warm_quietly(self, key: Key) -> None:
-        try:
-            async with self._dialling[key]:
-                if not self._lines[key]:
-                    await self._dial(key)
-        except ProviderError:
-            pass  # the next reply tries again, and says what is wrong
+    async def _have_one(self, key: Key) -> None:
+        async with self._dialling[key]:
+            if not any(line.alive for line in self._lines[key]):
+                await self._dial(key)
 
     def _address(self, key: Key) -> Address:
         voice, language = key
