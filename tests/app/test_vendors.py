@@ -11,6 +11,7 @@ from antiphon.app.adapters import check_choices
 from antiphon.app.vendors import open_vendors
 from antiphon.errors import ProviderRejected, ProviderUnavailable, SettingsError
 from antiphon.providers.base import LanguageOptions, Message
+from antiphon.providers.elevenlabs import ElevenLabsHttp, ElevenLabsStreamInput
 from antiphon.providers.http import HttpPool, Patience
 from antiphon.settings import Settings, load_settings
 from antiphon.settings.providers import parse_chain
@@ -113,6 +114,14 @@ async def test_the_operators_voice_is_the_first_on_offer(tts: str) -> None:
         voices = (await vendors.synthesizer(parse_chain(tts)[0])).info.voices
     assert voices[0] == chosen
     assert voices.count(chosen) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "adapter"), [("eleven_flash_v2_5", ElevenLabsStreamInput), ("eleven_v3", ElevenLabsHttp)]
+)
+async def test_a_model_without_websockets_is_asked_over_http(model: str, adapter: type) -> None:
+    async with open_vendors(settings(**KEYS)) as vendors:
+        assert isinstance(await vendors.synthesizer(parse_chain(f"elevenlabs:{model}")[0]), adapter)
 
 
 async def test_patience_is_per_provider() -> None:

@@ -198,7 +198,7 @@ async def _elevenlabs_synthesizer(vendors: Vendors, choice: ProviderChoice) -> S
         language="en" if settings.language == "auto" else settings.language,
         patience=vendors.patience("elevenlabs"),
     )
-    if settings.elevenlabs_transport == "http":
+    if settings.elevenlabs_transport == "http" or account.model in elevenlabs.OVER_HTTP_ONLY:
         return elevenlabs.ElevenLabsHttp(account, vendors.pool)
     return await vendors.stack.enter_async_context(elevenlabs.open_stream_input(account))
 

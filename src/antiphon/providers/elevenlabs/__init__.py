@@ -5,6 +5,13 @@ from __future__ import annotations
 from antiphon.providers.elevenlabs.account import Account
 from antiphon.providers.elevenlabs.http_stream import ElevenLabsHttp
 from antiphon.providers.elevenlabs.stream_input import ElevenLabsStreamInput, open_stream_input
-from antiphon.providers.elevenlabs.voices import DEFAULT_MODEL
+from antiphon.providers.elevenlabs.voices import DEFAULT_MODEL, OVER_HTTP_ONLY
 
-__all__ = ["DEFAULT_MODEL", "Account", "ElevenLabsHttp", "ElevenLabsStreamInput", "open_stream_input"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "OVER_HTTP_ONLY",
+    "Account",
+    "ElevenLabsHttp",
+    "ElevenLabsStreamInput",
+    "open_stream_input",
+]

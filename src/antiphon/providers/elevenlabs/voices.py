@@ -34,6 +34,9 @@ LANGUAGES = (
 TAKE_LANGUAGE = frozenset({"eleven_flash_v2_5", "eleven_turbo_v2_5"})
 """Models that can be told the language; others hear it from the text and refuse to be told."""
 
+OVER_HTTP_ONLY = frozenset({"eleven_v3"})
+"""Models whose WebSockets the vendor refuses with a 403."""
+
 SLOWEST, FASTEST = 0.7, 1.2
 """The pace that the vendor allows; what is asked beyond is cut to it."""
 
