@@ -37,6 +37,17 @@ async def test_it_is_good_once() -> None:
     assert "was used" in await refused(office, value)
 
 
+async def test_one_that_nobody_used_is_forgotten_in_time() -> None:
+    clock = Clock()
+    store = MemoryTickets(clock)
+    await TicketOffice(store).give(MINE)
+    store.forget_old()
+    assert store._kept
+    clock.now += tickets.TICKET_S
+    store.forget_old()
+    assert not store._kept
+
+
 async def test_a_stolen_one_is_refused_and_used_up() -> None:
     office = TicketOffice(MemoryTickets())
     value = await office.give(MINE)
@@ -94,7 +105,7 @@ async def test_of_all_replicas_one_takes_it(valkey: ValkeyServer) -> None:
 async def test_the_store_holds_no_ticket_that_could_be_used(valkey: ValkeyServer) -> None:
     async with open_valkey(valkey.url) as here:
         value = await TicketOffice(ValkeyTickets(here)).give(MINE)
-        (key,) = await here.client.keys("*")
+        (key,) = await here.client.keys("antiphon:ticket:*")
         assert value.encode() not in key
         assert 0 < await here.client.pttl(key) <= tickets.TICKET_S * 1000
 

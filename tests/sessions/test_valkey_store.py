@@ -57,39 +57,96 @@ async def test_a_session_let_go_of_is_had_at_once_and_only_with_its_token(valkey
         with pytest.raises(WrongToken):
             await two.claim(ID, token=b"another")
         assert await two.claim("nosuchname00", token=TOKEN) is None
-        assert await two.claim(ID, token=TOKEN) == Claim(fence=2, record=b"last")
-        assert await two.renew({ID: Holding(fence=2)}) == {ID: "held"}
+        claim = await two.claim(ID, token=TOKEN)
+        assert claim is not None
+        assert (claim.record, claim.fence > 1) == (b"last", True)
+        assert await two.renew({ID: Holding(fence=claim.fence)}) == {ID: "held"}
 
 
 async def test_a_dead_holder_keeps_a_session_for_its_lease_and_no_longer(valkey: ValkeyServer) -> None:
     async with replicas(valkey, lease_s=0.3) as (one, two):
         await one.create(ID, Holding(fence=1), token=TOKEN, record=b"kept")
-        assert await claimed(two) == Claim(fence=2, record=b"kept")
+        assert (await claimed(two)).record == b"kept"
 
 
 async def test_one_that_was_overtaken_writes_nothing_more(valkey: ValkeyServer) -> None:
     """It slept through its lease, and wakes up."""
     async with replicas(valkey, lease_s=0.2) as (one, two):
         await one.create(ID, Holding(fence=1), token=TOKEN, record=b"old")
-        await claimed(two)
+        second = await claimed(two)
         assert await one.write(ID, Holding(fence=1), b"older") == "lost"
         assert await one.release(ID, Holding(fence=1), b"older") == "lost"
         assert await one.renew({ID: Holding(fence=1)}) == {ID: "lost"}
         await one.forget(ID, fence=1)
-        assert await two.release(ID, Holding(fence=2), b"new") == "held"
-        assert await one.claim(ID, token=TOKEN) == Claim(fence=3, record=b"new")
+        assert await two.release(ID, Holding(fence=second.fence), b"new") == "held"
+        third = await one.claim(ID, token=TOKEN)
+        assert third is not None
+        assert (third.record, third.fence > second.fence) == (b"new", True)
+
+
+async def test_of_two_with_the_same_fence_the_one_without_the_lease_writes_nothing(
+    valkey: ValkeyServer,
+) -> None:
+    async with replicas(valkey) as (one, two):
+        await one.create(ID, Holding(fence=2), token=TOKEN, record=b"one's")
+        assert await two.write(ID, Holding(fence=2, version=5), b"two's") == "lost"
+        assert await two.renew({ID: Holding(fence=2)}) == {ID: "lost"}
+        await two.forget(ID, fence=2)
+        assert await one.release(ID, Holding(fence=2), b"one's") == "held"
+        assert (await claimed(two)).record == b"one's"
+
+
+async def test_no_two_claims_get_one_fence_whatever_the_store_lost_between_them(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, two):
+        fences = set()
+        for store in (one, two) * 5:
+            await one.create(ID, Holding(fence=1), token=TOKEN, record=b"r")
+            await one.release(ID, Holding(fence=1), b"r")
+            fences.add((await claimed(store)).fence)
+            valkey.ask("DEL", f"antiphon:session:{ID}", f"antiphon:lease:{ID}")  # and with it the last fence
+        assert len(fences) == 10
+
+
+async def test_a_session_that_was_hung_up_stays_so(valkey: ValkeyServer) -> None:
+    """Its first holder slept through all of that, and still has its words."""
+    async with replicas(valkey, lease_s=0.2) as (one, two):
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"words")
+        await two.forget(ID, fence=(await claimed(two)).fence)
+        assert await one.write(ID, Holding(fence=1), b"words") == "lost"
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"words")
+        assert await two.claim(ID, token=TOKEN) is None
+
+
+async def test_who_gives_up_waiting_for_a_session_does_not_keep_it_wanted(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, two), asyncio.timeout(LONG_S):
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"r")
+        with pytest.raises(HeldElsewhere):
+            await two.claim(ID, token=TOKEN)
+        standings: list[str] = []
+        while "held" not in standings:
+            standings += (await one.renew({ID: Holding(fence=1)})).values()
+        assert set(standings) == {"wanted", "held"}
+
+
+async def test_one_caller_who_comes_twice_at_the_same_time_gets_one_session(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, _):
+        await one.create(ID, Holding(fence=1), token=TOKEN, record=b"r")
+        await one.release(ID, Holding(fence=1), b"r")
+        await claimed(one)
+        with pytest.raises(HeldElsewhere):
+            await one.claim(ID, token=TOKEN)
 
 
 async def test_of_many_who_claim_one_gets_it(valkey: ValkeyServer) -> None:
     async with replicas(valkey) as (one, two):
         for _ in range(20):
-            await one.create(ID, Holding(fence=100), token=TOKEN, record=b"r")
-            await one.release(ID, Holding(fence=100), b"r")
+            await one.create(ID, Holding(), token=TOKEN, record=b"r")
+            await one.release(ID, Holding(), b"r")
             claims = await asyncio.gather(
                 *(store.claim(ID, token=TOKEN) for store in (one, two)), return_exceptions=True
             )
             assert sorted(type(claim).__name__ for claim in claims) == ["Claim", "HeldElsewhere"]
-            await one.forget(ID, fence=1_000)
+            valkey.ask("DEL", f"antiphon:session:{ID}", f"antiphon:lease:{ID}")
 
 
 async def test_a_store_that_lost_its_last_second_follows_the_newest_holder(valkey: ValkeyServer) -> None:

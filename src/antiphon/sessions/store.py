@@ -17,6 +17,11 @@ Standing = Literal["held", "wanted", "lost", "missing"]
 wrote it, since the store lost it, fell back behind it, or never had it."""
 
 
+WANTED_S = 0.3
+"""How long a claim that has to wait asks the holder to let go: ten times as long as until it is repeated, so that this
+lapses soon after whoever claimed has gone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
     """As what we hold a session."""
@@ -71,6 +76,9 @@ class SessionStore(Protocol):
     async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
         """Hold on to sessions: how each stands."""
 
+    def forget_old(self) -> None:
+        """Let go of what this process keeps past its time."""
+
 
 def token_hash(token: str, *, key: str) -> bytes:
     """What is kept of a resume token, which is 256 random bits: one round of hashing is enough. ``key`` names its
@@ -103,11 +111,11 @@ class MemoryStore:
         self._kept: dict[str, _Kept] = {}
 
     async def create(self, session_id: str, holding: Holding, *, token: bytes, record: bytes) -> None:
-        self._forget_old()
+        self.forget_old()
         self._kept[session_id] = _Kept(token, holding.fence, record, None)
 
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
-        self._forget_old()
+        self.forget_old()
         kept = self._kept.get(session_id)
         if kept is None:
             return None
@@ -142,7 +150,7 @@ class MemoryStore:
     async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
         return dict.fromkeys(holdings, "held")
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
         now = self._now()
         free = [name for name, kept in self._kept.items() if kept.until is not None]
         old = [name for name in free if (self._kept[name].until or now) <= now]

@@ -50,6 +50,9 @@ class TicketStore(Protocol):
     async def take(self, digest: str) -> Ticket | None:
         """Hand it out, once: of several who ask at the same time one gets it. None: not there (any more)."""
 
+    def forget_old(self) -> None:
+        """Let go of what this process keeps past its time."""
+
 
 class MemoryTickets:
     """For a single server."""
@@ -61,7 +64,7 @@ class MemoryTickets:
     async def put(self, digest: str, ticket: Ticket) -> None:
         """See TicketStore."""
         if len(self._kept) >= MOST:
-            self._kept = {name: kept for name, kept in self._kept.items() if kept[0] > self._now()}
+            self.forget_old()
             if len(self._kept) >= MOST:
                 raise RefusedError("too many tickets are out; try again in a moment", retry_after_s=5.0)
         self._kept[digest] = (self._now() + TICKET_S, ticket)
@@ -70,6 +73,10 @@ class MemoryTickets:
         """See TicketStore."""
         until, ticket = self._kept.pop(digest, (0.0, None))
         return ticket if until > self._now() else None
+
+    def forget_old(self) -> None:
+        """See TicketStore."""
+        self._kept = {name: kept for name, kept in self._kept.items() if kept[0] > self._now()}
 
 
 class ValkeyTickets:
@@ -105,6 +112,10 @@ class ValkeyTickets:
                 retry_after_s=AWAY_RETRY_S,
             ) from error
         return None if found is None else Ticket(**json.loads(found))
+
+    def forget_old(self) -> None:
+        """See TicketStore. Keys expire by themselves."""
+        self._own.forget_old()
 
 
 class TicketOffice:

@@ -1,6 +1,7 @@
 """Sessions in Valkey, for any number of replicas.
 
-    antiphon:session:ID   hash: token, fence, record and its version, ``wanted`` while a caller waits for it elsewhere
+    antiphon:session:ID   hash: token, fence, record and its version; ``wanted``, the moment until which a caller waits
+                          for it elsewhere; of one that is over the fence only, for a while
     antiphon:lease:ID     who holds it; expires by itself when its holder dies
 
 Each script is one atomic step at the primary. What that promises, and what not: docs/reliability.md.
@@ -11,43 +12,68 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from antiphon.sessions.store import Claim, HeldElsewhere, Holding, Standing, WrongToken
+from antiphon.sessions.store import WANTED_S, Claim, HeldElsewhere, Holding, Standing, WrongToken
 from antiphon.store.valkey import KEYS, Valkey
 
-# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, token, record, version. A fence that is older than the
-# one kept never writes; one that is newer does even if the store has fallen back behind it, as after losing a second.
-_CREATE = """
-local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
-if fence > tonumber(ARGV[4]) then return 0 end
+# A fence that is older than the one kept never writes; one that is newer does even if the store has fallen back behind
+# it, as after losing a second; an equal one writes unless another replica has the lease. A claim's fence is the
+# server's clock, so that two claims never get the same one, whatever the store has lost between them.
+
+_NOW = """
+local function micros()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+"""
+
+# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, …
+_OVERTAKEN = """
+local function overtaken(session, lease, fence)
+  local kept = tonumber(redis.call('HGET', session, 'fence') or '0')
+  if kept ~= tonumber(fence) then return kept > tonumber(fence) end
+  local holder = redis.call('GET', lease)
+  return holder and holder ~= ARGV[1]
+end
+"""
+
+# … token, record, version.
+_CREATE = (
+    _OVERTAKEN
+    + """
+if overtaken(KEYS[1], KEYS[2], ARGV[4]) then return 0 end
 redis.call('HSET', KEYS[1], 'token', ARGV[5], 'fence', ARGV[4], 'record', ARGV[6], 'version', ARGV[7])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return 1
 """
+)
 
-# KEYS: session, lease. ARGV: replica, lease ms, keep ms, token.
-_CLAIM = """
-local kept = redis.call('HMGET', KEYS[1], 'token', 'record')
+# KEYS: session, lease. ARGV: replica, lease ms, keep ms, token, for how long it is wanted.
+_CLAIM = (
+    _NOW
+    + """
+local kept = redis.call('HMGET', KEYS[1], 'token', 'record', 'fence')
 if not kept[1] then return {'none'} end
 if kept[1] ~= ARGV[4] then return {'wrong'} end
-local holder = redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[1] then
-  redis.call('HSET', KEYS[1], 'wanted', '1')
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('HSET', KEYS[1], 'wanted', string.format('%.0f', micros() + ARGV[5] * 1000))
   return {'held'}
 end
-local fence = redis.call('HINCRBY', KEYS[1], 'fence', 1)
+local fence = string.format('%.0f', math.max(kept[3] + 1, micros()))
+redis.call('HSET', KEYS[1], 'fence', fence, 'version', 0)
 redis.call('HDEL', KEYS[1], 'wanted')
-redis.call('HSET', KEYS[1], 'version', 0)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return {'claimed', fence, kept[2]}
 """
+)
 
-# KEYS: session, lease. ARGV: replica, lease ms, keep ms, fence, record, version, whether to let go.
-_WRITE = """
-local fence = redis.call('HGET', KEYS[1], 'fence')
-if not fence then return 'missing' end
-if tonumber(fence) > tonumber(ARGV[4]) then return 'lost' end
+# … record, version, whether to let go.
+_WRITE = (
+    _OVERTAKEN
+    + """
+if overtaken(KEYS[1], KEYS[2], ARGV[4]) then return 'lost' end
+if redis.call('HEXISTS', KEYS[1], 'token') == 0 then return 'missing' end
 redis.call('HSET', KEYS[1], 'fence', ARGV[4], 'record', ARGV[5], 'version', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 if ARGV[7] == '1' then
@@ -58,29 +84,38 @@ else
 end
 return 'held'
 """
+)
 
-# KEYS: session, lease. ARGV: fence.
-_FORGET = """
-local fence = redis.call('HGET', KEYS[1], 'fence')
-if fence and tonumber(fence) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1], KEYS[2]) end
+# KEYS: session, lease. ARGV: replica, how long its fence is remembered (ms), fence.
+_FORGET = (
+    _OVERTAKEN
+    + """
+if overtaken(KEYS[1], KEYS[2], ARGV[3]) then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('HSET', KEYS[1], 'fence', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
+)
 
 # KEYS: session, lease, session, lease, … ARGV: replica, lease ms, keep ms, fence, version, fence, version, …
-_RENEW = """
-local standings = {}
+_RENEW = (
+    _NOW
+    + _OVERTAKEN
+    + """
+local now, standings = micros(), {}
 for i = 1, #KEYS, 2 do
-  local kept = redis.call('HMGET', KEYS[i], 'fence', 'wanted', 'version')
+  local kept = redis.call('HMGET', KEYS[i], 'token', 'wanted', 'version')
   local mine, version = ARGV[3 + i], ARGV[4 + i]
-  if not kept[1] then
-    standings[#standings + 1] = 'missing'
-  elseif tonumber(kept[1]) > tonumber(mine) then
+  if overtaken(KEYS[i], KEYS[i + 1], mine) then
     standings[#standings + 1] = 'lost'
+  elseif not kept[1] then
+    standings[#standings + 1] = 'missing'
   else
     redis.call('HSET', KEYS[i], 'fence', mine)
     redis.call('PEXPIRE', KEYS[i], ARGV[3])
     redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
-    if kept[2] then
+    if tonumber(kept[2] or '0') > now then
       standings[#standings + 1] = 'wanted'
     elseif tonumber(kept[3] or '0') < tonumber(version) then
       standings[#standings + 1] = 'missing'
@@ -91,6 +126,11 @@ for i = 1, #KEYS, 2 do
 end
 return standings
 """
+)
+
+REMEMBERED_MS = 3_600_000
+"""How long the fence of a session that is over is kept: a holder that was overtaken, and slept meanwhile, is not to
+write it anew. Some 100 bytes each."""
 
 
 class ValkeyStore:
@@ -124,10 +164,12 @@ class ValkeyStore:
         await self._create(keys=_keys(session_id), args=args)
 
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
-        answer: list[Any] = await self._claim(keys=_keys(session_id), args=(*self._who, token))
+        answer: list[Any] = await self._claim(
+            keys=_keys(session_id), args=(*self._who, token, round(WANTED_S * 1000))
+        )
         match answer:
             case [b"claimed", fence, record]:
-                return Claim(fence=fence, record=record)
+                return Claim(fence=int(fence), record=record)
             case [b"held"]:
                 raise HeldElsewhere
             case [b"wrong"]:
@@ -146,7 +188,7 @@ class ValkeyStore:
         return _standing(await self._write(keys=_keys(session_id), args=args))
 
     async def forget(self, session_id: str, *, fence: int) -> None:
-        await self._forget(keys=_keys(session_id), args=(fence,))
+        await self._forget(keys=_keys(session_id), args=(self._replica, REMEMBERED_MS, fence))
 
     async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
         if not holdings:
@@ -155,6 +197,8 @@ class ValkeyStore:
         ours = [number for holding in holdings.values() for number in (holding.fence, holding.version)]
         answer = await self._renew(keys=keys, args=(*self._who, *ours))
         return dict(zip(holdings, map(_standing, answer), strict=True))
+
+    def forget_old(self) -> None: ...  # keys expire by themselves
 
 
 def _keys(session_id: str) -> tuple[str, str]:

@@ -28,7 +28,14 @@ CONNECTIONS = 16
 """Of one process. Requests take about a millisecond, so that 16 carry some thousands a second; more wait their turn."""
 
 CHECK_S = 0.5
-"""How often the store is asked whether it is there: how long after its return it is used again, at most."""
+"""How often something small is written to the store, to see whether it is there: how long after its return it is used
+again, at most."""
+
+ALIVE_MS = 10_000
+"""How long what is written by that check stays."""
+
+CANNOT_WRITE = frozenset({"OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING"})
+"""Refusals that hold for whatever is written: the store is as good as away until it takes something again."""
 
 SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss"}
 """What ``ANTIPHON_STORE`` may begin with → as the library calls it; with ``s`` by TLS."""
@@ -66,7 +73,7 @@ class Valkey:
 
     @property
     def available(self) -> bool:
-        """Whether the last attempt to reach it went well."""
+        """Whether it answered when it was last reached for, and can be written to."""
         return self._there.is_set()
 
     async def returned(self) -> None:
@@ -88,13 +95,15 @@ class Valkey:
             self._gone(error)
             raise StoreUnavailable(self.problem) from error
         except exceptions.RedisError as error:
-            # It answered, but not with what was asked for: read-only, out of memory, no permission.
+            # It answered, but not with what was asked for.
+            if _code(error) in CANNOT_WRITE:
+                self._gone(error)
             raise StoreUnavailable(describe(error, self.place)) from error
 
     async def check(self) -> bool:
-        """Ask whether it is there. Safe to cancel."""
+        """Ask whether it is there and can be written to. Safe to cancel."""
         try:
-            await self.client.ping()
+            await self.client.set(f"{KEYS}alive", 1, px=ALIVE_MS)
         except (exceptions.RedisError, OSError) as error:
             self._gone(error)
         else:
