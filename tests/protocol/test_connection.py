@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.errors import AudioError, ClientError, ProtocolError
+from antiphon.errors import AudioError, ClientError, ProtocolError, RateLimitedError
 from antiphon.protocol.client_messages import Bye, Commit, Start
-from antiphon.protocol.connection import FORGIVEN, ServerConnection
+from antiphon.protocol.connection import FORGIVEN, TOO_FAST, ServerConnection
 from antiphon.protocol.pace import BURST_S, AudioPace
 from antiphon.protocol.server_messages import Pong
 
@@ -119,7 +119,7 @@ def test_an_oversize_message_closes_at_once(send: Callable[[ServerConnection], o
 
 
 def test_the_largest_message_passes() -> None:
-    assert len(connection(started=True).receive_sound(bytes(65_536), now=0.0)) == 65_536
+    assert connection(started=True).receive_sound(bytes(65_536), now=0.0) == bytes(65_536)
 
 
 def test_sound_faster_than_speech_is_refused_and_says_why() -> None:
@@ -128,6 +128,33 @@ def test_sound_faster_than_speech_is_refused_and_says_why() -> None:
         opened.receive_sound(FRAME, now=1.0)
     with pytest.raises(AudioError, match="input_rate"):
         opened.receive_sound(bytes(16 * 1024), now=1.0)
+
+
+def test_more_than_a_network_may_hold_back_is_dropped_told_once_and_forgiven() -> None:
+    opened = connection(started=True)
+    told = heard = 0
+    for _ in range(int(BURST_S / 0.032) + 500):
+        try:
+            heard += opened.receive_sound(FRAME, now=1.0) is not None
+        except AudioError:
+            told += 1
+    assert (heard, told, opened.closing) == (int(BURST_S / 0.032), 1, None)
+    # In time again, and some time later not.
+    assert all(opened.receive_sound(FRAME, now=1.0 + k * 0.032) for k in range(1, 1_000))
+    assert opened.receive_sound(FRAME * 40, now=33.0)
+    with pytest.raises(AudioError):
+        opened.receive_sound(FRAME * 40, now=33.0)
+
+
+def test_messages_that_come_too_fast_close_as_no_mistake_does() -> None:
+    opened = ServerConnection(max_message_bytes=65_536, messages_per_s=1)
+    for _ in range(10):
+        opened.check_pace("{}", now=0.0)
+    for _ in range(FORGIVEN + 1):
+        assert opened.closing is None
+        with pytest.raises(RateLimitedError):
+            opened.check_pace("{}", now=0.0)
+    assert opened.closing == TOO_FAST
 
 
 def test_what_a_network_held_back_passes() -> None:

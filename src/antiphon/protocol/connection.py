@@ -12,8 +12,11 @@ from antiphon.protocol.pace import AudioPace, MessagePace, Pace
 from antiphon.protocol.server_messages import ServerMessage
 
 FORGIVEN = 5
-"""Malformed messages per connection that are answered with ``error`` only: a client with a bug notices,
+"""Messages per connection, malformed or too many, that are answered with ``error`` only: a client with a bug notices,
 one that floods is rid of."""
+
+CALM_S = 1.0
+"""Seconds of sound that must be free to come at once before a client that was too fast counts as in time again."""
 
 NOT_ANTIPHON = 1007
 """Close code for data that cannot be read."""
@@ -30,6 +33,13 @@ class Closing:
     code: int
     reason: str
     """At most 123 bytes, as WebSocket demands."""
+
+
+_WHY = "too many messages that are not antiphon.v1"
+UNREADABLE = Closing(NOT_ANTIPHON, _WHY)
+MISPLACED = Closing(OUT_OF_ORDER, _WHY)
+TOO_FAST = Closing(OUT_OF_ORDER, "messages come too fast")
+"""No mistake of the client's: its network may have held them back."""
 
 
 class ServerConnection:
@@ -52,6 +62,8 @@ class ServerConnection:
         self._mistakes = 0
         self._seq = 0
         self._pace: AudioPace | None = None
+        self._dropping = False
+        """Whether sound comes too fast, and the client was told."""
         self._messages = MessagePace(messages_per_s=messages_per_s, bytes_per_s=bytes_per_s)
         self._shared = shared
 
@@ -64,7 +76,7 @@ class ServerConnection:
         if not wait_s and self._shared is not None:
             wait_s = self._shared.admit(len(frame), now=now)
         if wait_s:
-            self._mistake(OUT_OF_ORDER)
+            self._mistake(TOO_FAST)
             raise RateLimitedError(
                 "messages come faster than this server takes them; what came too soon was dropped",
                 retry_after_s=wait_s,
@@ -76,34 +88,37 @@ class ServerConnection:
         try:
             message = decode_client(text)
         except ProtocolError:
-            self._mistake(NOT_ANTIPHON)
+            self._mistake(UNREADABLE)
             raise
         if message is not None:
             self._check_order(message)
         return message
 
-    def receive_sound(self, pcm: bytes, *, now: float) -> bytes:
-        """A binary message → PCM to hear. ``now`` in seconds."""
+    def receive_sound(self, pcm: bytes, *, now: float) -> bytes | None:
+        """A binary message → PCM to hear; None when it comes too fast and is dropped, which is told by an AudioError
+        the first time. ``now`` in seconds."""
         self._check_size(len(pcm))
         if self._pace is None or self.started is None:
-            self._mistake(OUT_OF_ORDER)
+            self._mistake(MISPLACED)
             raise ProtocolError(
                 'sound came before `start`; send {"type":"start"} first and wait for `session`'
             )
         if not pcm or len(pcm) % 2:
-            self._mistake(NOT_ANTIPHON)
+            self._mistake(UNREADABLE)
             raise AudioError(
                 f"a binary message of {len(pcm)} bytes is not PCM s16le mono: send whole 16-bit samples, "
                 "20-60 ms a message"
             )
-        if not self._pace.admit(len(pcm), now=now):
-            self._mistake(OUT_OF_ORDER)
-            raise AudioError(
-                f"sound arrives faster than it can be spoken at {self.started.input_rate} Hz; send it in "
-                "real time, and"
-                " check that `start.input_rate` is the microphone's"
-            )
-        return pcm
+        if self._pace.admit(len(pcm), now=now):
+            self._dropping = self._dropping and self._pace.room_s < CALM_S
+            return pcm
+        if self._dropping:
+            return None
+        self._dropping = True
+        raise AudioError(
+            f"sound arrives faster than it can be spoken at {self.started.input_rate} Hz, and what is too much is "
+            "dropped; send it in real time, and check that `start.input_rate` is the microphone's"
+        )
 
     def accept_start(self, start: Start, *, now: float) -> None:
         """The caller's wishes can be met: sound may come from ``now`` on."""
@@ -112,7 +127,7 @@ class ServerConnection:
 
     def refuse_start(self) -> None:
         """The caller's wishes cannot be met; it may try another ``start``."""
-        self._mistake(OUT_OF_ORDER)
+        self._mistake(MISPLACED)
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
@@ -127,16 +142,16 @@ class ServerConnection:
             return
         is_start = isinstance(message, Start)
         if self.started is None and not is_start:
-            self._mistake(OUT_OF_ORDER)
+            self._mistake(MISPLACED)
             raise ProtocolError(f'the first message must be {{"type":"start"}}, not `{message.TYPE}`')
         if self.started is not None and is_start:
-            self._mistake(OUT_OF_ORDER)
+            self._mistake(MISPLACED)
             raise ProtocolError("this session has already had its `start`; connect again for another one")
 
-    def _mistake(self, code: int) -> None:
+    def _mistake(self, closing: Closing) -> None:
         self._mistakes += 1
         if self._mistakes > FORGIVEN:
-            self.closing = Closing(code, "too many messages that are not antiphon.v1")
+            self.closing = closing
 
     # ---- out
 

@@ -17,17 +17,18 @@ class AudioPace:
     def __init__(self, rate: int, *, now: float) -> None:
         """``rate`` in Hz; ``now`` in seconds on the caller's clock."""
         self._bytes_per_s = rate * 2
-        self._room_s = BURST_S
+        self.room_s = BURST_S
+        """Seconds of sound that may come at once, as of the last time some came."""
         self._then = now
 
     def admit(self, size: int, *, now: float) -> bool:
         """Whether ``size`` bytes of sound may pass now; when not, they count for nothing."""
-        self._room_s = min(BURST_S, self._room_s + (now - self._then) * DRIFT)
+        self.room_s = min(BURST_S, self.room_s + (now - self._then) * DRIFT)
         self._then = now
         seconds = size / self._bytes_per_s
-        if seconds > self._room_s:
+        if seconds > self.room_s:
             return False
-        self._room_s -= seconds
+        self.room_s -= seconds
         return True
 
 

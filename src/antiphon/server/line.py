@@ -11,7 +11,7 @@ from antiphon.conversation import events
 from antiphon.errors import EndedError
 from antiphon.protocol import server_messages as wire
 from antiphon.protocol.codec import encode
-from antiphon.server.outgoing import Outgoing, Overflow
+from antiphon.server.outgoing import Outgoing, Overflow, size
 from antiphon.server.wire_errors import wire_error
 from antiphon.server.wire_events import wire_message
 
@@ -48,7 +48,7 @@ class Line:
         self._frank = frank
         self._seq = seq
         self._kept: deque[tuple[int, str]] = deque(kept)
-        self._kept_bytes = sum(len(text) for _, text in self._kept)
+        self._kept_bytes = sum(size(text) for _, text in self._kept)
         self._forgotten = self._kept[0][0] - 1 if self._kept else seq
         """Up to this one, messages are not kept any more."""
         self._outgoing: Outgoing | None = None
@@ -108,10 +108,10 @@ class Line:
 
     def _keep(self, text: str) -> None:
         self._kept.append((self._seq, text))
-        self._kept_bytes += len(text)
+        self._kept_bytes += size(text)
         while self._kept_bytes > KEPT_BYTES or len(self._kept) > KEPT_MESSAGES:
             self._forgotten, forgotten = self._kept.popleft()
-            self._kept_bytes -= len(forgotten)
+            self._kept_bytes -= size(forgotten)
 
     def _send(self, message: str | bytes) -> None:
         if self._outgoing is None:

@@ -14,6 +14,11 @@ MAX_MESSAGES = 1_000
 """A reply is some hundred messages; a client that is two replies behind is not listening."""
 
 
+def size(message: str | bytes) -> int:
+    """Bytes on the wire."""
+    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
+
+
 class Overflow(Exception):
     """The client reads more slowly than it is spoken to."""
 
@@ -38,16 +43,16 @@ class Outgoing:
 
     def put(self, message: str | bytes) -> None:
         """Never blocks. Raises Overflow when the client is too far behind."""
-        if self._bytes + len(message) > MAX_BYTES or len(self._waiting) >= MAX_MESSAGES:
+        if self._bytes + size(message) > MAX_BYTES or len(self._waiting) >= MAX_MESSAGES:
             raise Overflow
         self._waiting.append(message)
-        self._bytes += len(message)
+        self._bytes += size(message)
         self._changed.set()
 
     def drop_sound(self) -> None:
         """Forget the binary messages that wait: the reply they belong to was cut short."""
         self._waiting = deque(message for message in self._waiting if isinstance(message, str))
-        self._bytes = sum(len(message) for message in self._waiting)
+        self._bytes = sum(size(message) for message in self._waiting)
 
     async def run(self, send: Callable[[str | bytes], Awaitable[None]]) -> None:
         """Send what comes, in order, until cancelled. A cancel may lose the message being sent, no other."""
@@ -60,5 +65,5 @@ class Outgoing:
         """Send what waits now."""
         while self._waiting:
             message = self._waiting.popleft()
-            self._bytes -= len(message)
+            self._bytes -= size(message)
             await send(message)
