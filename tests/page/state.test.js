@@ -359,6 +359,15 @@ test('a server about to go is left when nothing is under way, and then taken up 
 	assert.equal(page.says(), 'connecting');
 });
 
+test('a session that went to another replica is followed; one that another connection took is not', () => {
+	const page = talking().forget();
+	page.loses(4001);
+	assert.equal(page.state.phase, 'reconnecting');
+	page.does({ type: 'retry', attempt: 1 }).welcomed({ resumed: true });
+	page.loses(4000);
+	assert.equal(page.state.phase, 'idle');
+});
+
 test('a server that goes before is followed after the time it gave', () => {
 	const page = talking().hears('going_away', { reconnect_in_ms: 1500 });
 	assert.equal(page.says(), 'moving');
@@ -465,7 +474,7 @@ test('any order of events leaves a page with a sentence', () => {
 		(page) => page.does({ type: 'settings', mode: ['open_mic', 'push_to_talk'][roll(2)] }),
 		(page) => page.does({ type: 'mic', mic: ['off', 'on', 'refused'][roll(3)] }),
 		(page) => page.does({ type: 'retry', attempt: roll(4) }),
-		(page) => page.loses([1000, 1006, 1012, 1013][roll(4)]),
+		(page) => page.loses([1000, 1006, 1012, 1013, 4000, 4001][roll(6)]),
 		(page) => page.welcomed({ resumed: roll(2) === 0 }),
 		(page) => page.hears('response_started', { turn_id: 't', reply_id: reply() }),
 		(page) => page.hears('response_text', { reply_id: reply(), text: 'word ' }),

@@ -59,6 +59,6 @@ def test_every_error_is_explained() -> None:
         assert f"| `{code}` |" in PAGE
 
 
-@pytest.mark.parametrize("code", [1000, 1007, 1008, 1009, 1011, 1012, 1013])
+@pytest.mark.parametrize("code", [1000, 1007, 1008, 1009, 1011, 1012, 1013, 4000, 4001])
 def test_every_close_code_is_explained(code: int) -> None:
     assert f"\n| {code} |" in PAGE

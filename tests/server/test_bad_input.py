@@ -119,11 +119,13 @@ async def test_text_that_is_not_utf8_closes_with_1007() -> None:
 
 async def test_sound_much_faster_than_speech_is_refused() -> None:
     async with open_house() as house, house.call() as caller:
-        for _ in range(int(11 / 0.032)):
+        for _ in range(int(15 / 0.032)):
             await caller.sends(bytes(1024))
         error = await caller.until("error")
         assert error["code"] == "bad_audio"
         assert "start.input_rate" in error["message"]
+        assert await still_talks(caller)
+        assert caller.kinds().count("error") == 1
 
 
 async def test_a_start_that_never_comes_is_not_waited_for() -> None:
@@ -132,15 +134,38 @@ async def test_a_start_that_never_comes_is_not_waited_for() -> None:
         assert "no `start` came within 0.1 s" in caller.messages[-1]["message"]
 
 
-async def test_a_silent_client_is_let_go() -> None:
-    async with open_house(limits=VoiceLimits(idle_timeout_s=0.2)) as house, house.call() as caller:
-        assert await caller.until_closed() == (1000, "nothing was sent for too long")
-        assert "nothing was sent for 0.2 s" in caller.messages[-1]["message"]
+@pytest.mark.parametrize("sends", ["nothing", "pings and silence"])
+async def test_a_conversation_in_which_nobody_says_anything_is_ended(sends: str) -> None:
+    """As of a page that was forgotten: its microphone is open, and it asks for pongs."""
+
+    async def goes_on(caller: Caller) -> None:
+        while sends != "nothing":
+            await caller.sends(bytes(1024))
+            await caller.says(type="ping")
+            await asyncio.sleep(0.03)
+
+    async with open_house(limits=VoiceLimits(idle_timeout_s=0.4)) as house, house.call() as caller:
+        sending = asyncio.ensure_future(goes_on(caller))
+        assert await asyncio.wait_for(caller.until_closed(), 20) == (1000, "nothing was said for too long")
+        sending.cancel()
+        told = [message for message in caller.messages if message["type"] in ("notice", "error")]
+        assert [message.get("kind", message.get("code")) for message in told] == ["idle", "ended"]
+        assert "nobody said anything for 0.4 s" in told[-1]["message"]
+
+
+async def test_a_conversation_with_a_reply_under_way_is_not_idle() -> None:
+    assistant = scripted_assistant(reply="This takes a while to say.", letter_s=0.05)
+    async with open_house(assistant=assistant, limits=VoiceLimits(idle_timeout_s=0.3)) as house:
+        async with house.call() as caller:
+            await caller.says(type="text", text="Talk to me")
+            assert (await caller.until_closed())[1] == "nothing was said for too long"
+            assert caller.kinds().index("response_done") < caller.kinds().index("notice")
 
 
 async def test_one_caller_too_many_is_told_when_to_come_back() -> None:
     async with open_house(max_sessions=1) as house, house.call() as first:
         async with house.connect() as second:
+            await second.says(type="start")
             assert (await second.until_closed()) == (1013, "busy")
             (error,) = second.messages
             assert (error["code"], error["retryable"], error["retry_after_ms"]) == ("busy", True, 5000)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from tests.server.house import open_house, scripted_assistant
 
 from antiphon.audio.coded_speech import coded_text
@@ -52,6 +53,35 @@ async def test_a_reply_that_takes_too_long_is_cut_after_the_grace_time() -> None
         house.server.stop()
         assert (await talking.until_closed())[0] == 1012
         assert "response_done" not in talking.kinds()
+
+
+async def test_a_session_that_does_not_end_does_not_keep_the_server_up() -> None:
+    async with open_house() as house:
+        with house.application.registry.session() as stuck:
+            house.server.drain_s = 0.05
+            with capture_logs() as logs:
+                house.server.stop()
+                while not house.server.should_exit:  # noqa: ASYNC110 (nobody is told of it)
+                    await asyncio.sleep(0.01)
+            assert [line["sessions"] for line in logs if line["log_level"] == "error"] == [[stuck.id]]
+
+
+async def test_the_last_ones_are_cut_off_when_they_do_not_end() -> None:
+    """Nobody may keep a process from ending."""
+
+    async def held() -> None:
+        await asyncio.Event().wait()
+
+    async with open_house() as house:
+        registry = house.application.registry
+        assert registry._tasks is not None
+        stuck = registry._tasks.create_task(held())
+        registry._holding[stuck] = "stuck"
+        with capture_logs() as logs:
+            house.server.should_exit = True
+            await asyncio.wait([stuck])
+        assert stuck.cancelled()
+        assert "stuck" in [line.get("session_id") for line in logs]
 
 
 @contextmanager

@@ -69,12 +69,18 @@ def test_what_was_loaded_is_left_out_of_the_collectors_rounds() -> None:
 def test_memory_is_given_back_when_the_last_one_has_left() -> None:
     """Once, and not while anybody is there."""
     done: list[str] = []
+    forgotten = asyncio.Event()
 
     async def days() -> None:
         readiness = Readiness()
         registry = Registry(readiness=readiness, max_sessions=2)
         keeping = asyncio.ensure_future(
-            keep_house(registry, settle=lambda: done.append("settled"), tidy=lambda: done.append("tidied"))
+            keep_house(
+                registry,
+                settle=lambda: done.append("settled"),
+                tidy=lambda: done.append("tidied"),
+                forget=forgotten.set,
+            )
         )
         await asyncio.sleep(3 * LOOK_EVERY_S)
         assert done == [], "nothing is loaded yet"
@@ -82,6 +88,7 @@ def test_memory_is_given_back_when_the_last_one_has_left() -> None:
         await asyncio.sleep(3 * LOOK_EVERY_S)
         assert done == ["settled"], "nobody has been here"
         with registry.arrival():
+            assert forgotten.is_set(), "what is past its time goes while people are there, too"
             with registry.arrival():
                 await asyncio.sleep(3 * LOOK_EVERY_S)
             await asyncio.sleep(3 * LOOK_EVERY_S)

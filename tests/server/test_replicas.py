@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.server.house import Caller, House, open_house
-from tests.server.returning import LONG, asks, away, back, counting_assistant
+from tests.server.returning import LONG, asks, away, back, counting_assistant, resume_of
 from tests.valkey_server import ValkeyServer
 from websockets.exceptions import InvalidStatus
 
@@ -81,7 +81,7 @@ async def test_even_when_nobody_there_has_noticed(valkey: ValkeyServer) -> None:
     async with two_replicas(valkey) as (one, two), one.call() as first:
         await asks(first, "One")
         await goes_on(two, first)
-        assert (await first.until_closed())[0] == 1000
+        assert await first.until_closed() == (4001, "this session has gone to another replica")
 
 
 async def test_a_reply_is_finished_at_the_other_one(valkey: ValkeyServer) -> None:
@@ -188,15 +188,25 @@ async def test_while_the_store_is_away_live_calls_go_on_and_new_ones_follow_the_
             valkey.unpause()
             await kept(valkey, caller, turn="Two")
             await kept(valkey, new, turn="Hello")
+            await unavailable(shut_door, so=False)
             async with shut_door.call() as welcome:
                 assert await asks(welcome, "Hello") == "Turn 1, Hello."
             await goes_on(shut_door, caller, said="Three", turn=3)
             await goes_on(shut_door, new)
 
 
-async def unavailable(house: House) -> None:
-    """Returns when the house knows that its store is away."""
-    while house.application.registry.backing.store.available:  # noqa: ASYNC110
+async def test_a_store_that_answers_and_keeps_nothing_is_away(valkey: ValkeyServer) -> None:
+    async with open_replica(valkey, "one", admit=False) as house:
+        valkey.ask("CONFIG", "SET", "maxmemory", "1")
+        await unavailable(house)
+        async with house.connect() as refused:
+            await refused.says(type="start")
+            assert (await refused.until("error"))["code"] == "store_away"
+
+
+async def unavailable(house: House, *, so: bool = True) -> None:
+    """Returns when the house knows that its store is away, or is there."""
+    while house.application.registry.backing.store.available is so:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
 
 
@@ -207,6 +217,65 @@ async def kept(valkey: ValkeyServer, caller: Caller, *, turn: str) -> None:
     while turn.encode() not in (await connection.client.hget(name, "record") or b""):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     await connection.client.aclose()
+
+
+async def test_a_session_that_is_just_let_go_of_is_had_again_and_held(valkey: ValkeyServer) -> None:
+    """Its caller came to another replica, and back to this one before that had it."""
+    async with open_replica(valkey, "one") as one:
+        async with one.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        await away(one)
+        registry, name = one.application.registry, first.messages[0]["session_id"]
+        (session,) = registry.live
+        async with AsyncExitStack() as stack:
+            async with asyncio.TaskGroup() as tasks:
+                registry._held[name].want()
+                coming = tasks.create_task(stack.enter_async_context(back(one, first)))
+            second = coming.result()
+            assert second.messages[0]["resumed"] is True
+            assert session.ended == "moved"
+            assert [live.id for live in registry.live] == [name]
+            assert live(one) == 1
+            await registry.backing.store.renew({})
+            emptied = asyncio.ensure_future(registry.emptied())
+            assert await asks(second, "Two") == "Turn 2, Two."
+            assert not emptied.done()
+            registry.drain()
+            assert (await second.until_closed())[0] == 1012
+            await emptied
+
+
+async def test_whoever_is_gone_takes_no_session_away(valkey: ValkeyServer) -> None:
+    """A phone behind a proxy: its connection to one replica breaks while that waits for the session, and it comes back
+    to the one that has it."""
+    async with two_replicas(valkey) as (one, two):
+        async with one.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        await away(one)
+        async with two.connect() as brief:
+            await brief.says(type="start", resume=resume_of(first))
+            while not live(two):  # noqa: ASYNC110 (nobody is told of it)
+                await asyncio.sleep(0.001)
+            brief.socket.transport.abort()
+        async with asyncio.timeout(30):
+            while live(two) or await wanted(valkey, first):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            async with back(one, first) as caller:
+                assert caller.messages[0]["resumed"] is True
+                for turn, said in enumerate(("Two", "Three", "Four"), 2):
+                    assert await asks(caller, said) == f"Turn {turn}, {said}."
+                assert (live(one), live(two)) == (1, 0)
+
+
+async def wanted(valkey: ValkeyServer, caller: Caller) -> bool:
+    """Whether a replica waits for the caller's session."""
+    connection = connect_valkey(valkey.url)
+    until = await connection.client.hget(f"antiphon:session:{caller.messages[0]['session_id']}", "wanted")
+    seconds, micros = await connection.client.time()
+    await connection.client.aclose()
+    return until is not None and int(until) > seconds * 1_000_000 + micros
 
 
 async def test_another_callers_session_is_not_to_be_had_anywhere(valkey: ValkeyServer) -> None:

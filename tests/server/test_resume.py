@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from tests.server.house import open_house
@@ -12,6 +13,8 @@ from antiphon.audio.coded_speech import coded_text
 from antiphon.conversation.events import Event
 from antiphon.conversation.listening import SessionFacts
 from antiphon.server.voice import VoiceLimits
+from antiphon.sessions.registry import Backing
+from antiphon.sessions.store import Claim, HeldElsewhere, Holding, MemoryStore, Standing
 
 pytestmark = pytest.mark.real_time
 
@@ -104,7 +107,7 @@ async def test_a_second_connection_takes_over_from_a_stale_one() -> None:
         await asks(first, "One")
         async with back(house, first) as second:
             assert second.messages[0]["resumed"] is True
-            assert (await first.until_closed())[0] == 1000
+            assert await first.until_closed() == (4000, "another connection goes on with this session")
             assert await asks(second, "Two") == "Turn 2, Two."
 
 
@@ -170,8 +173,133 @@ async def test_another_sessions_token_opens_nothing() -> None:
     assert ledger.notes.count("refused: bad_resume_token") == 1
 
 
+async def test_whoever_is_gone_stops_waiting_for_a_session() -> None:
+    store = Elsewhere()
+    limits = VoiceLimits(start_timeout_s=1_000)
+    async with open_house(limits=limits, backing=Backing(store=store, lease_s=1_000)) as house:
+        async with house.connect() as caller:
+            await caller.says(type="start", resume={"session_id": "0" * 12, "token": "t", "last_seq": 0})
+            await caller.says(type="ping")
+            await store.asked.wait()
+            assert house.application.registry.live
+            caller.socket.transport.abort()
+        await asyncio.wait_for(house.application.registry.emptied(), 10)
+
+
+async def test_a_session_that_is_had_too_late_is_let_go_of() -> None:
+    store = Late()
+    limits = VoiceLimits(start_timeout_s=1_000)
+    async with open_house(limits=limits, backing=Backing(store=store, lease_s=1_000)) as house:
+        async with house.connect() as caller:
+            await caller.says(type="start", resume={"session_id": "0" * 12, "token": "t", "last_seq": 0})
+            await store.asked.wait()
+            caller.socket.transport.abort()
+        async with asyncio.timeout(10):
+            assert await store.released == ("0" * 12, Holding(fence=7), b"record")
+            await house.application.registry.emptied()
+
+
+class Elsewhere(MemoryStore):
+    """Every session is held by a replica that does not let go."""
+
+    def __init__(self) -> None:
+        super().__init__(keep_s=60)
+        self.asked = asyncio.Event()
+        self.released: asyncio.Future[tuple[str, Holding, bytes]] = asyncio.get_running_loop().create_future()
+
+    async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
+        self.asked.set()
+        raise HeldElsewhere
+
+    async def release(self, session_id: str, holding: Holding, record: bytes) -> Standing:
+        self.released.set_result((session_id, holding, record))
+        return "held"
+
+
+class Late(Elsewhere):
+    """It answers just as nobody wants to know any more."""
+
+    async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
+        self.asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return Claim(fence=7, record=b"record")
+
+
+async def test_a_place_is_kept_for_one_whose_line_dropped() -> None:
+    async with open_house(assistant=counting_assistant(), max_sessions=1) as house:
+        async with house.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        await away(house)
+        async with house.connect() as newcomer:
+            await newcomer.says(type="start")
+            assert await newcomer.until_closed() == (1013, "busy")
+        async with back(house, first) as second:
+            assert await asks(second, "Two") == "Turn 2, Two."
+
+
+@pytest.mark.parametrize("session", ["held", "made up", "put aside"])
+async def test_nobody_gets_past_the_cap_with_a_token_that_is_not_right(session: str) -> None:
+    async with open_house(assistant=counting_assistant(), max_sessions=1) as house:
+        house.application.registry.place_kept_s = 0
+        async with house.call() as first, AsyncExitStack() as stack:
+            await asks(first, "One")
+            if session == "put aside":
+                first.socket.transport.abort()
+                await away(house)
+                await stack.enter_async_context(house.call())
+            async with house.connect() as stranger:
+                named = {"session_id": "0123456789ab"} if session == "made up" else {}
+                await stranger.says(type="start", resume=resume_of(first) | {"token": "guess"} | named)
+                assert await stranger.until_closed() == (1013, "busy")
+
+
+async def test_one_who_was_put_aside_comes_back_though_all_places_are_taken() -> None:
+    async with open_house(assistant=counting_assistant(), max_sessions=1) as house:
+        house.application.registry.place_kept_s = 0
+        async with house.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        await away(house)
+        async with house.call() as another:
+            await asks(another, "Hello")
+            async with back(house, first) as second:
+                assert second.messages[0]["resumed"] is True
+                assert await asks(second, "Two") == "Turn 2, Two."
+                assert await asks(another, "Again") == "Turn 2, Again."
+
+
+async def test_a_session_that_is_being_put_aside_is_waited_for() -> None:
+    async with open_house(assistant=counting_assistant()) as house:
+        async with house.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        await away(house)
+        live = house.application.registry._held[first.messages[0]["session_id"]]
+        assert live.park()
+        async with back(house, first) as second:
+            assert second.messages[0]["resumed"] is True
+            assert live.session.ended == "parked"
+            assert len(house.application.registry.live) == 1
+            assert await asks(second, "Two") == "Turn 2, Two."
+
+
+async def test_a_connection_closed_for_its_pace_leaves_its_session_waiting() -> None:
+    """Its network held everything back."""
+    async with open_house(assistant=counting_assistant(), limits=VoiceLimits(messages_per_s=1)) as house:
+        async with house.call() as first:
+            await asks(first, "One")
+            for _ in range(20):
+                await first.says(type="ping")
+            assert await first.until_closed() == (1008, "messages come too fast")
+        async with back(house, first) as second:
+            assert await asks(second, "Two") == "Turn 2, Two."
+
+
 async def test_one_who_is_away_makes_room_and_loses_nothing() -> None:
     async with open_house(assistant=counting_assistant(), max_sessions=1) as house:
+        house.application.registry.place_kept_s = 0
         async with house.call() as first:
             await asks(first, "One")
             first.socket.transport.abort()

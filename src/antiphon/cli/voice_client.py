@@ -49,7 +49,7 @@ RETURN_S = 10.0
 FIRST_WAIT_S = 0.4
 """Before the first attempt; doubled for each further one, half of it chance."""
 
-FINAL = frozenset({1000, 1007, 1008, 1009})
+FINAL = frozenset({1000, 1007, 1008, 1009, 4000})
 """Close codes after which coming back would not help."""
 
 SPEECH_RATE = 16_000

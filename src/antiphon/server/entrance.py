@@ -63,6 +63,7 @@ class Entrance:
     def keep_in(self, stores: EntranceStores) -> None:
         """From now on tickets and limits are kept there."""
         self.gate = Gate(self._access.ways, stores.limits)
+        self._tickets = stores.tickets
         self._limits = stores.limits
         self._office = TicketOffice(stores.tickets)
         self._desk = TicketDesk(
@@ -77,6 +78,10 @@ class Entrance:
     async def run(self) -> None:
         """Keep the places that are taken, where they are leases, until cancelled."""
         await self._limits.run()
+
+    def forget_old(self) -> None:
+        """Let go of tickets past their time."""
+        self._tickets.forget_old()
 
     async def give_ticket(
         self,

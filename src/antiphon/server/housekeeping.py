@@ -10,13 +10,21 @@ from antiphon.inference.memory import give_back
 from antiphon.sessions.registry import Registry
 
 LOOK_EVERY_S = 10.0
-"""How often the house is looked at: whoever comes back a moment after the last one left should not wait for it."""
+"""How often the house is looked at: whoever comes back a moment after the last one left should not wait for it.
+What was said stays in memory for no longer than this past its time."""
+
+
+def _nothing() -> None: ...
 
 
 async def keep_house(
-    registry: Registry, *, settle: Callable[[], None] | None = None, tidy: Callable[[], None] = give_back
+    registry: Registry,
+    *,
+    settle: Callable[[], None] | None = None,
+    tidy: Callable[[], None] = give_back,
+    forget: Callable[[], None] = _nothing,
 ) -> None:
-    """For a process of its own, until cancelled.
+    """For a process of its own, until cancelled. ``forget`` lets go of what is kept past its time.
 
     When the last conversation is over nothing is allocated any more, so that the garbage collector does not run, and
     what it would free is held among what is not. So then it is told to, and the C library gives back what is free: with
@@ -26,6 +34,7 @@ async def keep_house(
     seen = registry.arrivals
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
+        forget()
         if registry.arrivals != seen and not registry.live:
             seen = registry.arrivals
             tidy()

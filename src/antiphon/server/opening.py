@@ -69,18 +69,21 @@ class Opening:
     ) -> Opened:
         """What ``start`` asks for. ``seq`` of the last message that the connection was told. Raises RefusedError.
         Safe to cancel."""
-        wanted = start.resume
+        wanted, registry = start.resume, self._registry
+        if wanted is None or not registry.expects(wanted.session_id, wanted.token, place.caller):
+            registry.seat(place)
         if wanted is None:
             return self._begin(config, place, seq=seq)
-        found = await self._registry.find(wanted.session_id, wanted.token, place.caller)
+        found = await registry.find(wanted.session_id, wanted.token, place.caller)
         if found is not None:
-            self._registry.give_back(place)  # who goes on with a session has a place already
+            registry.give_back(place)  # who goes on with a session has a place already
         match found:
             case LiveSession():
                 return self._rejoin(found, config, wanted.token)
             case Regained():
                 return self._take_up(found, config, wanted)
             case None:
+                registry.seat(place)
                 return replace(self._begin(config, place, seq=seq), notices=(GONE,))
 
     def _begin(self, config: ConversationConfig, place: Session, *, seq: int) -> Opened:

@@ -34,6 +34,10 @@ balancers 60 s), or one would send a request into a connection that is just bein
 BACKLOG = 2048
 """Connections waiting to be accepted: all clients of a full server coming back at once."""
 
+DRAIN_SLACK_S = 5.0
+"""How much longer than the grace time of a reply all conversations may take to end, with what is then written of them.
+Supervisors are told to allow as much (docs/reliability.md)."""
+
 ONE_SIGNAL_S = 1.0
 """Signals within this time of the first are the same one: supervisors and ``timeout`` send theirs to the process and to
 its group, and a terminal to both. Who presses Ctrl-C again because it takes too long comes later."""
@@ -129,6 +133,8 @@ class Server(uvicorn.Server):
         seconds; ``end`` ends the process, with a status."""
         super().__init__(web_server_config(application.asgi, max_message_bytes=max_message_bytes))
         self._application = application
+        self.drain_s = application.drain_grace_s + DRAIN_SLACK_S
+        """How long conversations may take to end once it is to stop."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leaving_since: float | None = None
         self._own_process = own_process
@@ -143,7 +149,11 @@ class Server(uvicorn.Server):
         async with asyncio.TaskGroup() as tasks:
             beside = [tasks.create_task(self._drain())]
             if self._own_process:
-                beside.append(tasks.create_task(keep_house(self._application.registry)))
+                beside.append(
+                    tasks.create_task(
+                        keep_house(self._application.registry, forget=self._application.forget_old)
+                    )
+                )
             await super().serve(sockets)
             for task in beside:
                 task.cancel()
@@ -156,8 +166,13 @@ class Server(uvicorn.Server):
         self._application.registry.drain()
 
     async def _drain(self) -> None:
-        await self._application.registry.draining.wait()
-        await self._application.registry.emptied()
+        registry = self._application.registry
+        await registry.draining.wait()
+        try:
+            async with asyncio.timeout(self.drain_s):
+                await registry.emptied()
+        except TimeoutError:
+            log.error("stopping with sessions that do not end", sessions=[one.id for one in registry.live])
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -17,8 +17,9 @@ from antiphon.errors import ClientError, RefusedError
 from antiphon.protocol import client_messages as client
 from antiphon.protocol import server_messages as wire
 from antiphon.protocol.codec import encode
-from antiphon.protocol.connection import Closing, ServerConnection
+from antiphon.protocol.connection import TOO_FAST, Closing, ServerConnection
 from antiphon.protocol.pace import Pace
+from antiphon.server.incoming import Incoming
 from antiphon.server.line import RESTART_MS
 from antiphon.server.opening import GAPS, Opened, Opening
 from antiphon.server.outgoing import Outgoing, Overflow
@@ -27,6 +28,7 @@ from antiphon.server.wire_errors import (
     ENDED,
     IDLE,
     INTERNAL,
+    MOVED,
     NO_START,
     NORMAL,
     RESTARTING,
@@ -68,7 +70,12 @@ class VoiceLimits:
 
     def lifetime(self) -> Lifetime:
         """As sessions are held to."""
-        return Lifetime(grace_s=self.resume_grace_s, drain_s=self.drain_grace_s, longest_s=self.session_max_s)
+        return Lifetime(
+            grace_s=self.resume_grace_s,
+            drain_s=self.drain_grace_s,
+            longest_s=self.session_max_s,
+            idle_s=self.idle_timeout_s,
+        )
 
     def told(self) -> wire.Limits:
         """As the client is told."""
@@ -121,21 +128,20 @@ class Call:
             bytes_per_s=limits.bytes_per_s,
             shared=shared,
         )
+        self._incoming = Incoming(websocket)
         self._outgoing = Outgoing()
         self._now: Callable[[], float] = asyncio.get_running_loop().time
-        self._heard_at = self._now()
         self._opened: Opened | None = None
         self._attachment: Attachment | None = None
 
     async def run(self) -> None:
         """Hold the connection to its end and close it. Safe to cancel: the session then waits for another one."""
         begun = self._now()
-        closing: Closing | None = NORMAL
+        closing: Closing | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._outgoing.run(self._send))
                 tasks.create_task(self._outgoing.overflow())
-                tasks.create_task(self._hang_up_when_idle())
                 tasks.create_task(self._leave_when_draining())
                 tasks.create_task(self._talk(tasks))
         except ExceptionGroup as group:
@@ -154,7 +160,7 @@ class Call:
     async def _talk(self, tasks: asyncio.TaskGroup) -> None:
         try:
             async with asyncio.timeout(self._limits.start_timeout_s):
-                start, opened = await self._await_start()
+                start, opened = await self._await_start(tasks)
         except TimeoutError:
             message = f"no `start` came within {self._limits.start_timeout_s:g} s; send it first"
             self._put(wire_error(ClientError(message)))
@@ -166,29 +172,34 @@ class Call:
         tasks.create_task(self._leave_with(attachment))
         while True:
             try:
-                self._take(await self._receive(), opened.live)
+                self._take(await self._incoming.next(), opened.live)
             except ClientError as error:
                 self._complain(error)
 
-    async def _await_start(self) -> tuple[client.Start, Opened]:
+    async def _await_start(self, tasks: asyncio.TaskGroup) -> tuple[client.Start, Opened]:
         """Returns once a ``start`` came that can be met. Raises RefusedError."""
         while True:
             try:
-                message = self._read(await self._receive())
+                message = self._read(await self._incoming.next())
                 if isinstance(message, client.Start):
-                    return message, await self._open(message)
+                    return message, await self._open(message, tasks)
             except RefusedError:
                 raise
             except ClientError as error:
                 self._complain(error)
 
-    async def _open(self, start: client.Start) -> Opened:
+    async def _open(self, start: client.Start, tasks: asyncio.TaskGroup) -> Opened:
         try:
             config = conversation_config(start, self._assistant)
         except ClientError:
             self._connection.refuse_start()
             raise
-        opened = await self._opening.open(start, config, self._place, seq=self._connection.seq)
+        # Whoever is gone before the session is had must not take it from where it is: ``watch`` ends this call then.
+        watching = tasks.create_task(self._incoming.watch())
+        try:
+            opened = await self._opening.open(start, config, self._place, seq=self._connection.seq)
+        finally:
+            watching.cancel()
         self._connection.accept_start(start, now=self._now())
         return opened
 
@@ -232,15 +243,6 @@ class Call:
         """When the session is over, or another connection goes on with it."""
         raise Hangup(CLOSINGS.get(await asyncio.shield(attachment.over), NORMAL))
 
-    async def _receive(self) -> str | bytes:
-        """The next message. Raises WebSocketDisconnect when the client is gone."""
-        message = await self._websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(code=message.get("code", 1005))
-        self._heard_at = self._now()
-        text: str | None = message.get("text")
-        return message["bytes"] if text is None else text
-
     def _read(self, frame: str | bytes) -> client.ClientMessage | bytes | None:
         """What a frame says. Raises ClientError; Hangup at ``bye``."""
         self._connection.check_pace(frame, now=self._now())
@@ -258,10 +260,13 @@ class Call:
                 live.session.counts.audio_in_s += len(message) / 2 / conversation.config.input_rate
                 conversation.hear(message)
             case client.Text():
+                live.stir()
                 conversation.type_text(message.text)
             case client.Commit():
+                live.stir()
                 conversation.commit()
             case client.Interrupt():
+                live.stir()
                 conversation.interrupt()
             case client.Played():
                 conversation.played(message.reply_id, round(message.ms))
@@ -294,16 +299,6 @@ class Call:
             await self._websocket.send_text(message)
 
     # ---- the end
-
-    async def _hang_up_when_idle(self) -> None:
-        idle = self._limits.idle_timeout_s
-        while True:
-            left = self._heard_at + idle - self._now()
-            if left <= 0:
-                break
-            await asyncio.sleep(left)
-        self._put(wire_error(ClientError(f"nothing was sent for {idle:g} s; connect again to go on")))
-        raise Hangup(IDLE)
 
     async def _leave_when_draining(self) -> None:
         """One that has not begun is told to go; the others leave with their sessions."""
@@ -340,7 +335,7 @@ class Call:
             return
         live, attachment = self._opened.live, self._attachment
         self._opened.line.disconnect(self._outgoing)
-        if not attachment.over.done() and closing is not None and closing is not TOO_SLOW:
+        if not attachment.over.done() and closing not in RESUMABLE:
             live.end(_reason(closing))
         live.detach(attachment, _reason(closing))
 
@@ -359,16 +354,20 @@ class Call:
                 abort()
 
 
+RESUMABLE = (None, TOO_SLOW, TOO_FAST)
+"""Ends of a connection after which its session waits for another one: it was lost, or could not keep up."""
+
 CLOSINGS = {
     "client_left": NORMAL,
     "drained": RESTARTING,
-    "moved": TAKEN_OVER,
+    "moved": MOVED,
     "taken_over": TAKEN_OVER,
     "parked": RESTARTING,
     "too_slow": TOO_SLOW,
     "failed": BROKEN,
     "budget": SPENT,
     "ended": ENDED,
+    "idle": IDLE,
 }
 """How a session ended → how its connection is closed."""
 
@@ -377,5 +376,5 @@ def _reason(closing: Closing | None) -> str:
     """Why a connection ends its session, as listeners are told it."""
     if closing is None or closing is NORMAL:
         return "client_left"
-    reasons = {IDLE: "idle", NO_START: "no_start", TOO_SLOW: "too_slow", BROKEN: "failed"}
+    reasons = {NO_START: "no_start", TOO_SLOW: "too_slow", TOO_FAST: "too_fast", BROKEN: "failed"}
     return reasons.get(closing, "client_error")

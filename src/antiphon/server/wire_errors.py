@@ -29,18 +29,18 @@ from antiphon.protocol.connection import Closing
 from antiphon.protocol.server_messages import Error
 
 NORMAL = Closing(1000, "goodbye")
-IDLE = Closing(1000, "nothing was sent for too long")
+IDLE = Closing(1000, "nothing was said for too long")
 RESTARTING = Closing(1012, "the server is restarting")
 NO_START = Closing(1008, "no start message came")
 TOO_SLOW = Closing(1008, "the client reads too slowly")
-TAKEN_OVER = Closing(1000, "another connection goes on with this session")
+TAKEN_OVER = Closing(4000, "another connection goes on with this session")
+MOVED = Closing(4001, "this session has gone to another replica")
 BROKEN = Closing(1011, "internal error")
 TRY_LATER = 1013
 POLICY = 1008
 HTTP_CODES = {404: "not_found", 405: "not_allowed", 413: "too_large"}
 """Status → code, of answers that are the framework's."""
 ENDED = Closing(1000, "ended")
-TOO_FAST = Closing(POLICY, "rate_limited")
 SPENT = Closing(TRY_LATER, "budget")
 
 FOR_ANYBODY: Mapping[str, str] = {

@@ -8,6 +8,7 @@ numbers it and keeps the last of it.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -30,6 +31,15 @@ WRITE_OUT_S = 0.7
 
 LAST_CALL_S = 60.0
 """How long before its end a conversation is told that it will be."""
+
+SIGNS_OF_LIFE = (
+    events.SpeechStarted,
+    events.SpeechStopped,
+    events.TranscriptChanged,
+    events.ReplyStarted,
+    events.ReplyDone,
+)
+"""What is told when somebody says something. An open microphone and pings come from a forgotten page, too."""
 
 HANDED_OVER = frozenset({"moved", "drained", "parked"})
 """Ends after which others may go on with a session."""
@@ -80,6 +90,8 @@ class Lifetime:
     """For its turn to end, when the server is about to stop."""
     longest_s: float = 0.0
     """From its beginning; 0: any length."""
+    idle_s: float = 0.0
+    """Without a word, spoken or typed, by anyone; 0: any time."""
 
 
 class LiveSession:
@@ -106,6 +118,10 @@ class LiveSession:
         self.epoch = epoch
         self.token = token
         self.conversation: Conversation
+        self.attached_at = -math.inf
+        """When its caller's connection came, on the loop's clock."""
+        self.gone = asyncio.Event()
+        """Set by whoever holds it, when it is not held any more."""
         self._lifetime = lifetime
         self._draining = draining
         self._attachment: Attachment | None = None
@@ -114,6 +130,8 @@ class LiveSession:
         """Whether somebody is connected, both ways round: both are waited for."""
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._letting_go: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._stirred = asyncio.Event()
+        """Whether somebody said something since it was last looked."""
         self._changed = asyncio.Event()
         """Whether the conversation at hand is to be gone on with by another one, under other wishes."""
 
@@ -130,7 +148,8 @@ class LiveSession:
             self._attachment.release("taken_over")
             self.conversation.pause()
         self._attachment = attachment = Attachment()
-        self.session.away = False
+        self.session.away_since = math.inf
+        self.attached_at = asyncio.get_running_loop().time()
         self._gone.clear()
         self._here.set()
         if self._over.done():
@@ -142,7 +161,7 @@ class LiveSession:
         if self._attachment is not attachment:
             return
         self._attachment = None
-        self.session.away = True
+        self.session.away_since = asyncio.get_running_loop().time()
         self.conversation.pause()
         if self.conversation.untouched or not self._lifetime.grace_s:
             self.end(reason)
@@ -153,6 +172,10 @@ class LiveSession:
         """It is over."""
         if not self._over.done():
             self._over.set_result(reason)
+
+    def stir(self) -> None:
+        """Somebody said something, or did what only people do."""
+        self._stirred.set()
 
     def want(self) -> None:
         """Its caller has come to another replica: let go of it."""
@@ -190,6 +213,7 @@ class LiveSession:
                         self._move,
                         self._obey,
                         self._last_call,
+                        self._hush,
                         self._be_overtaken,
                         self.keeping.run,
                     )
@@ -227,6 +251,8 @@ class LiveSession:
     async def emit(self, event: events.Event) -> None:
         """The conversation's way out. A turn that the client is told is over has been kept before."""
         self.session.observe(event)
+        if isinstance(event, SIGNS_OF_LIFE):
+            self.stir()
         match event:
             case events.ReplyDone():
                 await self.keeping.keep(self._snapshot(seq=self.outlet.seq + 1))
@@ -285,6 +311,32 @@ class LiveSession:
             async with asyncio.timeout(self._lifetime.drain_s):
                 await self.session.idle()
         self.session.end(f"a conversation may take {longest:g} s here; start another one to go on")
+
+    async def _hush(self) -> None:
+        """One in which nobody says anything any more: told a little before its end, then over."""
+        idle_s = self._lifetime.idle_s
+        if not idle_s:
+            return
+        notice_s = min(LAST_CALL_S, idle_s / 2)
+        while True:
+            if await self._stirs(within_s=idle_s - notice_s):
+                continue
+            message = f"Nobody says anything. This conversation ends in {notice_s:.0f} seconds."
+            self.outlet.tell(events.Notice(kind="idle", message=message))
+            if not await self._stirs(within_s=notice_s):
+                break
+        self.outlet.say_ended(f"nobody said anything for {idle_s:g} s; start another conversation to go on")
+        self.end("idle")
+
+    async def _stirs(self, *, within_s: float) -> bool:
+        """Whether anybody says anything, or cannot since nobody is there."""
+        self._stirred.clear()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._stirred.wait()
+        except TimeoutError:
+            return self.session.replying or self.session.away
+        return True
 
     async def _be_overtaken(self) -> None:
         await self.keeping.lost.wait()

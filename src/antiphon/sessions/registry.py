@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -25,8 +25,10 @@ from antiphon.sessions.readiness import Readiness
 from antiphon.sessions.session import Counts, Session
 from antiphon.sessions.snapshot import Snapshot, unpack
 from antiphon.sessions.store import (
+    WANTED_S,
     Claim,
     HeldElsewhere,
+    Holding,
     MemoryStore,
     SessionStore,
     WrongToken,
@@ -48,6 +50,15 @@ CLAIM_EVERY_S = 0.03
 
 LETTING_GO_S = 3.0
 """How long a replica that lives may take to hand a session over."""
+
+PLACE_KEPT_S = 20.0
+"""How long the place of a caller whose line dropped is kept from newcomers: a lift, a tunnel, Wi-Fi to mobile."""
+
+MOST_PARKED = 1_000
+"""Sessions put aside whose callers would be let in again though all places are taken: 100 bytes each."""
+
+ENDING_S = 5.0
+"""How long the last sessions may take to end when the process is to."""
 
 STORE_AWAY_RETRY_S = 1.0
 
@@ -113,12 +124,20 @@ class Registry:
         """Whether the event loop is too late to take on more."""
         self.arrivals = 0
         """Places taken so far."""
+        self.place_kept_s = PLACE_KEPT_S
+        """How long a caller whose line dropped counts as one who is here."""
         self._limit = max_sessions
         self._new_id = new_id
         self._wall_clock = wall_clock
         self._live: dict[str, Session] = {}
-        self._opened: set[str] = set()
+        self._standing: set[Session] = set()
+        """Callers without a place, until they have said whether they come back to a session of ours."""
+        self._opened: set[Session] = set()
         self._held: dict[str, LiveSession] = {}
+        self._holding: dict[asyncio.Task[None], str] = {}
+        """The tasks that hold sessions → which."""
+        self._parked: dict[str, bytes] = {}
+        """Sessions that we put aside → their tokens, hashed."""
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -140,21 +159,24 @@ class Registry:
 
     @property
     def _here(self) -> int:
-        # Whoever is away may be put aside for someone who is here, and may be who is here.
-        return sum(not session.away for session in self._live.values())
+        return sum(not self._yields(session) for session in self._live.values())
+
+    def _yields(self, session: Session) -> bool:
+        """Whether its caller has been away for so long that it may be put aside for someone who is here."""
+        return session.away and asyncio.get_running_loop().time() - session.away_since >= self.place_kept_s
 
     # ---- coming and going ---------------------------------------------------------------------------------
 
     @contextmanager
     def arrival(self, caller: Caller | None = None) -> Iterator[Session]:
         """A place for someone who has not said yet what they want, given back on leaving if they have not begun a
-        session with it. Raises RefusedError when there is none."""
-        session = self._enter(caller or Caller())
+        session with it. When all are taken they may stand, as many as there are places, until they have said so; see
+        ``seat``. Raises RefusedError when they cannot be let in."""
+        session = self._enter(caller or Caller(), may_stand=True)
         try:
             yield session
         finally:
-            if session.id not in self._held:
-                self._leave(session)
+            self.give_back(session)
 
     @contextmanager
     def session(self, caller: Caller | None = None) -> Iterator[Session]:
@@ -171,21 +193,44 @@ class Registry:
         if place.id not in self._held:
             self._leave(place)
 
-    def _enter(self, caller: Caller) -> Session:
-        refused = refusal(
-            live=self._here,
-            limit=self.limit,
-            ready=self.readiness.assistant is not None,
-            draining=self.draining.is_set(),
-        )
-        if refused is None and self.readiness.assistant is not None:
-            refused = self.readiness.assistant.unaffordable(caller.key)
+    def seat(self, place: Session) -> None:
+        """A place for someone who stands, and does not come back to a session of ours. Raises RefusedError when there
+        is none."""
+        if place not in self._standing:
+            return
+        refused = self._refusal(place.caller, live=self._here)
+        if refused is not None:
+            raise self._refused(refused)
+        self._standing.discard(place)
+        self._take_in(place)
+
+    def expects(self, session_id: str, token: str, caller: Caller) -> bool:
+        """Whether that is a session of ours, held or put aside, and its token: its caller needs no other place."""
+        live = self._held.get(session_id)
+        ours = self._parked.get(session_id) if live is None else live.token
+        return ours is not None and hmac.compare_digest(ours, token_hash(token, key=caller.key))
+
+    def _enter(self, caller: Caller, *, may_stand: bool = False) -> Session:
+        stands = may_stand and self.full and len(self._standing) < self.limit
+        refused = self._refusal(caller, live=0 if stands else self._here)
         if refused is not None:
             self.audience.refused(refused.code)
             raise refused
         session = Session(id=self._new_id(), caller=caller, since=self._wall_clock())
-        self._take_in(session)
+        if stands:
+            self._standing.add(session)
+        else:
+            self._take_in(session)
         return session
+
+    def _refusal(self, caller: Caller, *, live: int) -> RefusedError | None:
+        assistant = self.readiness.assistant
+        refused = refusal(
+            live=live, limit=self.limit, ready=assistant is not None, draining=self.draining.is_set()
+        )
+        if refused is None and assistant is not None:
+            refused = assistant.unaffordable(caller.key)
+        return refused
 
     def _take_in(self, session: Session) -> None:
         self._live[session.id] = session
@@ -193,14 +238,16 @@ class Registry:
         self._empty.clear()
 
     def _open(self, session: Session, *, resumed: bool) -> None:
-        self._opened.add(session.id)
+        self._opened.add(session)
         facts = SessionFacts(session_id=session.id, caller_key=session.caller.key, resumed=resumed)
         self.audience.opened(facts)
 
     def _leave(self, session: Session) -> None:
-        self._live.pop(session.id, None)
-        if session.id in self._opened:
-            self._opened.discard(session.id)
+        self._standing.discard(session)
+        if self._live.get(session.id) is session:
+            del self._live[session.id]
+        if session in self._opened:
+            self._opened.discard(session)
             self.audience.closed(session.id, session.ended or "failed")
         if not self._live:
             self._empty.set()
@@ -209,7 +256,7 @@ class Registry:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Sessions can be held within it. On leaving, those that are left end."""
+        """Sessions can be held within it. On leaving, those that are left end, or are cut off after ``ENDING_S``."""
         async with self.backing.watched(), asyncio.TaskGroup() as self._tasks:
             renewing = self._tasks.create_task(self._renew())
             try:
@@ -218,6 +265,15 @@ class Registry:
                 renewing.cancel()
                 for live in self._held.values():
                     live.end("drained")
+                await self._last_ones()
+
+    async def _last_ones(self) -> None:
+        left: set[asyncio.Task[None]] = set()
+        if self._holding:
+            _, left = await asyncio.wait(self._holding, timeout=ENDING_S)
+        for task in left:
+            log.error("session cut off: it does not end", session_id=self._holding[task])
+            task.cancel()
 
     def hold(self, live: LiveSession, *, resumed: bool = False) -> None:
         """A session begins here, or goes on here."""
@@ -227,7 +283,9 @@ class Registry:
         self._make_room()
         self._open(live.session, resumed=resumed)
         log.info("session opened", session_id=live.session.id, resumed=resumed, live=len(self._live))
-        self._tasks.create_task(self._hold(live))
+        holding = self._tasks.create_task(self._hold(live))
+        self._holding[holding] = live.session.id
+        holding.add_done_callback(self._holding.pop)
 
     def keeping(self, session: Session, token: bytes) -> Keeping:
         """A new session's way to the store. Raises RefusedError when it is away, and new ones are to wait; or when the
@@ -249,17 +307,27 @@ class Registry:
             # The edge: a session that errs ends alone, with its reason in the log.
             log.exception("session failed")
         finally:
-            self._held.pop(session.id, None)
+            if self._held.get(session.id) is live:
+                del self._held[session.id]
+            if session.ended == "parked":
+                self._remember(live)
             self._leave(session)
+            live.gone.set()
             _log_end(session, self._wall_clock() - session.since)
         await live.afterwards()
 
     def _make_room(self) -> None:
         """More are here than may be: put aside who has been away for longest."""
         over = len(self._live) - self.limit
-        for live in list(self._held.values()):
-            if over > 0 and live.session.away and live.park():
+        waiting = [live for live in self._held.values() if self._yields(live.session)]
+        for live in sorted(waiting, key=lambda live: live.session.away_since):
+            if over > 0 and live.park():
                 over -= 1
+
+    def _remember(self, parked: LiveSession) -> None:
+        self._parked[parked.session.id] = parked.token
+        if len(self._parked) > MOST_PARKED:
+            del self._parked[next(iter(self._parked))]
 
     # ---- going on with a session --------------------------------------------------------------------------
 
@@ -267,38 +335,53 @@ class Registry:
         """The session of that name and token: held here, or ours from now on. None when there is none, whatever the
         reason. Raises RefusedError when it cannot be known now. Safe to cancel."""
         hashed = token_hash(token, key=caller.key)
-        live = self._held.get(session_id)
-        if live is not None and not live.over:
-            if hmac.compare_digest(live.token, hashed):
-                return live
-            self._refuse_token(session_id)
-            return None
-        if not _NAME.fullmatch(session_id):
+        if session_id not in self._held and not _NAME.fullmatch(session_id):
             return None
         try:
-            claim = await self._claim(session_id, hashed)
+            async with asyncio.timeout(self.backing.lease_s + LETTING_GO_S):
+                found = await self._held_or_claimed(session_id, hashed)
         except WrongToken:
-            self._refuse_token(session_id)
+            self._refuse_token(session_id, caller)
             return None
-        except StoreUnavailable as error:
+        except (StoreUnavailable, TimeoutError) as error:
             raise self._refused(StoreAwayError(_AWAY, retry_after_s=STORE_AWAY_RETRY_S)) from error
-        if claim is None:
+        await self._unless_cancelled(session_id, found)
+        if isinstance(found, LiveSession):
+            return found
+        self._parked.pop(session_id, None)
+        if found is None:
             log.info("resume refused", code="session_gone", session_id=session_id)
             self.audience.refused("session_gone")
             return None
-        return self._regain(session_id, hashed, claim, caller)
+        return self._regain(session_id, hashed, found, caller)
 
-    async def _claim(self, session_id: str, hashed: bytes) -> Claim | None:
-        """Wait for whoever holds it to let go, or to be found dead."""
-        now = asyncio.get_running_loop().time
-        give_up = now() + self.backing.lease_s + LETTING_GO_S
+    async def _held_or_claimed(self, session_id: str, hashed: bytes) -> LiveSession | Claim | None:
+        """Wait for whoever holds it to let go, ourselves included, or to be found dead. What is claimed is to be held
+        before anything else is awaited, or two would hold it here."""
         while True:
-            try:
-                return await self.backing.store.claim(session_id, token=hashed)
-            except HeldElsewhere:
-                if now() > give_up:
-                    raise StoreUnavailable(f"session {session_id[:6]} is not let go of") from None
-                await asyncio.sleep(CLAIM_EVERY_S)
+            live = self._held.get(session_id)
+            if live is None:
+                try:
+                    return await self.backing.store.claim(session_id, token=hashed)
+                except HeldElsewhere:
+                    await asyncio.sleep(CLAIM_EVERY_S)
+            elif not hmac.compare_digest(live.token, hashed):
+                raise WrongToken
+            elif not live.over:
+                return live
+            else:
+                await live.gone.wait()
+
+    async def _unless_cancelled(self, session_id: str, found: LiveSession | Claim | None) -> None:
+        """A cancellation that came just as the store answered is lost where ``asyncio.wait_for`` is used, before Python
+        3.12; and nobody is there any more to hold the session for."""
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            return
+        if isinstance(found, Claim):
+            with suppress(StoreUnavailable):
+                await self.backing.store.release(session_id, Holding(fence=found.fence), found.record)
+        raise asyncio.CancelledError
 
     def _regain(self, session_id: str, hashed: bytes, claim: Claim, caller: Caller) -> Regained | None:
         snapshot = unpack(claim.record)
@@ -319,8 +402,10 @@ class Registry:
         keeping = Keeping(store, session_id, token=hashed, fence=claim.fence, known=True)
         return Regained(session=session, keeping=keeping, snapshot=snapshot, token=hashed)
 
-    def _refuse_token(self, session_id: str) -> None:
-        log.warning("resume refused", code="bad_resume_token", session_id=session_id[:6])
+    def _refuse_token(self, session_id: str, caller: Caller) -> None:
+        log.warning(
+            "resume refused", code="bad_resume_token", session_id=session_id[:6], address=caller.address
+        )
         self.audience.refused("bad_resume_token")
 
     def _refused(self, error: RefusedError) -> RefusedError:
@@ -347,7 +432,9 @@ class Registry:
                 if live is None or live.over or live.keeping.holding.fence != holdings[name].fence:
                     continue
                 if standing == "wanted":
-                    live.want()
+                    # By a connection that may be gone since its caller came here: then it is not wanted for long.
+                    if asyncio.get_running_loop().time() - live.attached_at > WANTED_S:
+                        live.want()
                 elif standing == "lost":
                     live.lose()
                 elif standing == "missing":

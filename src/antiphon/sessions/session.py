@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from antiphon.conversation import events
@@ -46,13 +47,18 @@ class Session:
         """Why it ended, as a short code; empty while it goes on."""
         self.end_message = ""
         """Why it is to end, for the caller; empty while it may go on."""
-        self.away = False
-        """Whether its caller's connection was lost, and is waited for."""
+        self.away_since = math.inf
+        """When its caller's connection was lost, which is waited for, on the loop's clock; infinite: it is there."""
         self.counts = counts or Counts()
         self._told_to_end = asyncio.Event()
         self._open_replies: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def away(self) -> bool:
+        """Whether its caller's connection was lost, and is waited for."""
+        return self.away_since < math.inf
 
     def observe(self, event: events.Event) -> None:
         """Count, and know whether a reply is under way."""
@@ -85,6 +91,11 @@ class Session:
     async def told_to_end(self) -> None:
         """Returns when somebody wants it over. Safe to cancel."""
         await self._told_to_end.wait()
+
+    @property
+    def replying(self) -> bool:
+        """Whether a reply is under way."""
+        return not self._idle.is_set()
 
     async def idle(self) -> None:
         """Returns when no reply is under way. Safe to cancel."""

@@ -127,7 +127,8 @@ const on = {
 	},
 	closed(s, { code, now, random }, run) {
 		if (s.phase === 'idle' || s.phase === 'failed') return s;
-		if (code === 1000) return on.end(s, { type: 'end' }, run); // nothing was said for too long
+		// Nothing was said for too long, or another connection has it now.
+		if (code === 1000 || code === 4000) return on.end(s, { type: 'end' }, run);
 		const { attempt: before, at, since } = s.retry ?? { attempt: 0, at: 0, since: now };
 		const waits = code === 1013 || s.problem?.code === 'busy';
 		// Whoever is in a conversation and meets a server that cannot take it up just now is on the way back.
