@@ -100,7 +100,9 @@ class HttpEdge:
             self._refused("forged_address")
             if not self._told.spend(found.address, TELLING, now=time.monotonic()):
                 log.warning(
-                    "forwarded address not believed", peer=found.address, setting="ANTIPHON_TRUSTED_PROXIES"
+                    "forwarded address not believed",
+                    address=found.address,
+                    setting="ANTIPHON_TRUSTED_PROXIES",
                 )
         scope["client"] = (found.address, 0) if found.address else None
         plain, safe = ("ws", "wss") if scope["type"] == "websocket" else ("http", "https")

@@ -356,7 +356,7 @@ class Settings(BaseModel):
         "auto",
         "Messages a second taken from all connections of one address together, at each replica, ten seconds' worth at "
         "once; 0 is without limit. `auto` is half of what as many connections as `address_sessions` may send (1000), "
-        "and without limit where that has none.",
+        "and without limit where that has none, for this machine and for private networks.",
         unit="a second",
         group="Limits",
     )
