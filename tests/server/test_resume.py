@@ -285,6 +285,16 @@ async def test_a_session_that_is_being_put_aside_is_waited_for() -> None:
             assert await asks(second, "Two") == "Turn 2, Two."
 
 
+async def test_a_connection_that_the_web_server_gives_up_leaves_its_session_waiting() -> None:
+    async with open_house(assistant=counting_assistant()) as house, house.call() as first:
+        await asks(first, "One")
+        (serving,) = (task for task in asyncio.all_tasks() if "run_asgi" in repr(task.get_coro()))
+        serving.cancel()
+        await away(house)
+        async with back(house, first) as second:
+            assert second.messages[0]["resumed"] is True
+
+
 async def test_a_connection_closed_for_its_pace_leaves_its_session_waiting() -> None:
     """Its network held everything back."""
     async with open_house(assistant=counting_assistant(), limits=VoiceLimits(messages_per_s=1)) as house:
