@@ -1,57 +1,112 @@
 #!/bin/sh
-# Runs in the nginx container before nginx does: fills in the configuration, puts the certificate in place, and keeps
-# looking for a newer one. Let's Encrypt's is taken when there is one, else the self-signed one. A change is loaded
-# without dropping a call.
+# Runs in the nginx container before nginx does: fills in the configuration, puts a certificate in place, and keeps
+# looking for a newer one. Taken is the first pair that nginx can use: Let's Encrypt's, yours, the self-signed one. A
+# change is loaded without dropping a call; a pair that is no use is told of once, and nginx goes on with what it has.
 set -eu
 
 live=/etc/letsencrypt/live/${DOMAIN:?DOMAIN is not set: write it into deploy/.env}
-own=/certificates
+yours=/certificates
+self_signed=/certificates/self-signed
+# The certificate that is served (not its key), for the assistant: it tells of its end.
+shown=/served
 
-# shellcheck disable=SC2016
-# Only these names: $host and its like are nginx's own.
-names='${DOMAIN} ${RESOLVER} ${OPERATOR_NETWORK} ${HSTS_SECONDS} ${CONNECTIONS_PER_ADDRESS} ${REQUESTS_PER_SECOND} ${TICKETS_PER_SECOND} ${PORT_SUFFIX}'
-# What browsers add to the name when the port is not the usual one.
-case ${HTTPS_PORT:-443} in 443) PORT_SUFFIX='' ;; *) PORT_SUFFIX=:$HTTPS_PORT ;; esac
-export PORT_SUFFIX
-mkdir -p /tmp/conf.d
-envsubst "$names" </etc/antiphon/antiphon.conf.template >/tmp/conf.d/antiphon.conf
+fill_in() {
+    # What browsers add to the name when the port is not the usual one.
+    case ${HTTPS_PORT:-443} in 443) PORT_SUFFIX='' ;; *) PORT_SUFFIX=:$HTTPS_PORT ;; esac
+    OPERATORS=''
+    for network in $(echo "${OPERATOR_NETWORK:-127.0.0.1/32}" | tr ',' ' '); do
+        OPERATORS="${OPERATORS}allow $network; "
+    done
+    # A group of replicas that is looked up again and remembers who failed needs nginx 1.27.3. An older one looks the
+    # name up again, too, but asks a replica that hangs again and again.
+    version=$(nginx -v 2>&1 | sed 's,.*nginx/\([0-9.]*\).*,\1,')
+    # shellcheck disable=SC2046
+    if [ "$(printf '%d%03d%03d' $(echo "$version" | tr . ' '))" -ge 1027003 ]; then
+        REPLICAS=replicas
+        UPSTREAM='upstream replicas { zone replicas 256k; hash $request_id; server assistant:8000 resolve max_fails=1 fail_timeout=5s; }'
+    else
+        REPLICAS=assistant:8000
+        UPSTREAM="# nginx $version: no group that is looked up again"
+        echo "nginx $version keeps no memory of replicas that fail; 1.27.3 or newer does" >&2
+    fi
+    export PORT_SUFFIX OPERATORS REPLICAS UPSTREAM
+    # shellcheck disable=SC2016
+    # Only these names: $host and its like are nginx's own.
+    names='${DOMAIN} ${RESOLVER} ${OPERATORS} ${HSTS_SECONDS} ${CONNECTIONS_PER_ADDRESS} ${REQUESTS_PER_SECOND} ${TICKETS_PER_SECOND} ${PORT_SUFFIX} ${REPLICAS} ${UPSTREAM}'
+    mkdir -p /tmp/conf.d /tmp/tls/new
+    envsubst "$names" </etc/antiphon/antiphon.conf.template >/tmp/conf.d/antiphon.conf
+    cat >/tmp/tls/try.conf <<'EOF'
+pid /tmp/tls/try.pid;
+error_log stderr emerg;
+events {}
+http {
+    access_log off;
+    client_body_temp_path /tmp/nginx-body;
+    proxy_temp_path /tmp/nginx-proxy;
+    fastcgi_temp_path /tmp/nginx-fastcgi;
+    uwsgi_temp_path /tmp/nginx-uwsgi;
+    scgi_temp_path /tmp/nginx-scgi;
+    server {
+        listen 127.0.0.1:8443 ssl;
+        ssl_certificate /tmp/tls/new/fullchain.pem;
+        ssl_certificate_key /tmp/tls/new/privkey.pem;
+    }
+}
+EOF
+}
 
-choose() {
-    for from in "$live" "$own"; do
-        if [ -s "$from/fullchain.pem" ] && [ -s "$from/privkey.pem" ]; then
-            echo "$from"
-            return
-        fi
+is_there() { [ -s "$1/fullchain.pem" ] && [ -s "$1/privkey.pem" ]; }
+is_served() { cmp -s "$1/fullchain.pem" /tmp/tls/fullchain.pem && cmp -s "$1/privkey.pem" /tmp/tls/privkey.pem; }
+
+# Copies the pair, and has nginx read the copy: a key that belongs to another certificate, half a file and one that may
+# not be read all fail here. Only then is it put in place, both files of it.
+install_pair() {
+    {
+        cp "$1/fullchain.pem" "$1/privkey.pem" /tmp/tls/new/ &&
+            nginx -t -q -c /tmp/tls/try.conf &&
+            mv /tmp/tls/new/fullchain.pem /tmp/tls/new/privkey.pem /tmp/tls/
+    } 2>/tmp/tls/problem || return 1
+    served=$1
+    { cp /tmp/tls/fullchain.pem "$shown/new.pem" && chmod 644 "$shown/new.pem" && mv "$shown/new.pem" "$shown/fullchain.pem"; } 2>/dev/null ||
+        echo "$shown cannot be written: the assistant will not know when the certificate ends" >&2
+}
+
+# Once for each state of the two files.
+complain() {
+    state="$1 $(cksum "$1/fullchain.pem" "$1/privkey.pem" 2>/dev/null || true)"
+    grep -qxF "$state" /tmp/tls/told 2>/dev/null && return
+    echo "$state" >>/tmp/tls/told
+    echo "certificate: the pair in $1 is not used: $(grep -v 'test failed' /tmp/tls/problem | tail -n 1)" >&2
+}
+
+# 0 when what is served changed. A pair that was served and is no use now is being exchanged: what nginx has stays.
+look() {
+    for from in "$live" "$yours" "$self_signed"; do
+        is_there "$from" || continue
+        if is_served "$from"; then served=$from && return 1; fi
+        if install_pair "$from"; then return 0; fi
+        complain "$from"
+        if [ "$from" = "$served" ]; then return 1; fi
     done
     return 1
 }
 
-install_certificate() {
-    mkdir -p /tmp/tls
-    umask 077
-    cp "$1/fullchain.pem" /tmp/tls/fullchain.pem.new
-    cp "$1/privkey.pem" /tmp/tls/privkey.pem.new
-    mv /tmp/tls/fullchain.pem.new /tmp/tls/fullchain.pem
-    mv /tmp/tls/privkey.pem.new /tmp/tls/privkey.pem
-}
-
-from=$(choose) || {
-    echo "no certificate in $live or $own: did the service 'certificate' fail? Its log says why." >&2
-    exit 1
-}
-install_certificate "$from"
-echo "certificate: $from"
-
-(
+keep_looking() {
     while sleep "${CERTIFICATE_CHECK_SECONDS:-30}"; do
-        from=$(choose) || continue
-        if ! cmp -s "$from/fullchain.pem" /tmp/tls/fullchain.pem; then
-            install_certificate "$from"
-            if nginx -t -q; then
-                nginx -s reload && echo "certificate: $from, loaded"
-            else
-                echo "certificate: $from is not usable, see above; nginx goes on with the one it has" >&2
-            fi
+        if look; then
+            if nginx -s reload; then echo "certificate: $served, loaded"; fi
         fi
     done
-) &
+}
+
+fill_in
+umask 077
+served=''
+look || {
+    echo "no certificate that nginx can use in $live, $yours or $self_signed: did the service 'certificate' fail? Its log says why." >&2
+    exit 1
+}
+echo "certificate: $served"
+# Nothing that fails in there may end it: a certificate that is not renewed is noticed when it is too late.
+set +e
+keep_looking &

@@ -15,9 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from antiphon.settings.secret_files import OURS
+
 ROOT = Path(__file__).parents[2]
 SLIM = os.environ.get("TEST_IMAGE", "antiphon:slim")
 LOCAL = os.environ.get("TEST_LOCAL_IMAGE", "antiphon:local")
+NGINX = os.environ.get("TEST_NGINX_IMAGE", "nginx:stable-alpine")
+CERTBOT = os.environ.get("TEST_CERTBOT_IMAGE", "certbot/certbot:v4.2.0")
+ACME = os.environ.get("TEST_ACME_IMAGE", "antiphon-test-acme")
 SCRIPTED = {"ANTIPHON_ASR": "scripted", "ANTIPHON_LLM": "scripted", "ANTIPHON_TTS": "scripted"}
 
 
@@ -93,6 +98,15 @@ def state(name: str) -> dict[str, Any]:
     return dict(account)
 
 
+def until_healthy(name: str) -> dict[str, Any]:
+    """Ask Docker until it finds the container healthy; its account then. A question takes some 30 ms."""
+    for _ in range(1000):
+        account = state(name)
+        if account["State"].get("Health", {}).get("Status") == "healthy":
+            return account
+    raise AssertionError(f"{name} does not become healthy:\n{logs(name)[-2000:]}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A deployment from the project's own compose files, in a folder of its own."""
@@ -118,14 +132,19 @@ class Stack:
             check=check,
             timeout=timeout,
             cwd=self.folder,
-            env=self._environ(),
+            env=self.environ(),
         )
+
+    def write_secret(self, name: str, value: str) -> None:
+        """A file in ``secrets/``, as the guide makes it."""
+        path = self.folder / "secrets" / name
+        path.write_text(value)
+        path.chmod(0o440)
+        shutil.chown(path, 10001, 10001)
 
     def script(self, name: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """A script of the deployment's own."""
-        return run(
-            str(self.folder / name), check=check, timeout=timeout, cwd=self.folder, env=self._environ()
-        )
+        return run(str(self.folder / name), check=check, timeout=timeout, cwd=self.folder, env=self.environ())
 
     def containers(self, service: str) -> list[str]:
         """Ids of a service's containers."""
@@ -146,7 +165,8 @@ class Stack:
         report: dict[str, Any] = json.loads(done.stdout)
         return report
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
+        """What `docker compose` is to see of this process' environment."""
         mine = {
             name: value
             for name, value in os.environ.items()
@@ -157,7 +177,8 @@ class Stack:
 
 @contextmanager
 def stack(folder: Path, *files: str, up: bool = True, **settings: str) -> Iterator[Stack]:
-    """The deployment with these overlays and lines of ``.env``; down and its volumes gone afterwards."""
+    """The deployment with these overlays and settings: the assistant's own in ``assistant.env``, Compose's in ``.env``.
+    Down and its volumes gone afterwards."""
     place = folder / "deploy"
     shutil.copytree(ROOT / "deploy", place)
     made = Stack(
@@ -172,6 +193,7 @@ def stack(folder: Path, *files: str, up: bool = True, **settings: str) -> Iterat
         "HTTPS_PORT": str(made.https_port),
         "COMPOSE_FILE": ":".join(("compose.yaml", *files)),
         "ASSISTANT_IMAGE": SLIM,
+        "NGINX_IMAGE": NGINX,
         "CONNECTIONS_PER_ADDRESS": "200",
         "ANTIPHON_ADDRESS_SESSIONS": "0",
         "ANTIPHON_ADDRESS_CONNECTS_PER_MINUTE": "0",
@@ -179,10 +201,19 @@ def stack(folder: Path, *files: str, up: bool = True, **settings: str) -> Iterat
         **SCRIPTED,
         **settings,
     }
-    (place / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    _write_settings(place / ".env", {name: value for name, value in lines.items() if not _is_ours(name)})
+    _write_settings(place / "assistant.env", {name: value for name, value in lines.items() if _is_ours(name)})
     try:
         if up:
             made.compose("up", "--detach", "--wait")
         yield made
     finally:
         made.compose("down", "--volumes", "--timeout", "5", check=False)
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(OURS)
+
+
+def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
+    path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))

@@ -6,7 +6,7 @@ import json
 import socket
 from pathlib import Path
 
-from tests.deploy.docker import container, inside, log_has, logs, run, stack, state
+from tests.deploy.docker import container, inside, log_has, logs, run, stack, state, until_healthy
 from tests.deploy.test_image import CONFINED, SETTINGS
 
 
@@ -68,9 +68,17 @@ def test_docker_restarts_what_fails(tmp_path: Path) -> None:
     """A crash is no end: the assistant is there again without anybody doing anything."""
     with stack(tmp_path) as made:
         [name] = made.containers("assistant")
-        run("docker", "exec", "--user", "0", name, "sh", "-c", "kill -9 1", check=False)
-        [pid_before] = [state(name)["State"]["Pid"]]
-        run("kill", "-9", str(pid_before), check=False)
-        made.compose("up", "--detach", "--wait")
-        assert state(name)["RestartCount"] >= 1 or state(name)["State"]["Pid"] != pid_before
+        before = state(name)["State"]
+        run("kill", "-9", str(before["Pid"]))
+        while state(name)["State"]["StartedAt"] == before["StartedAt"]:
+            assert state(name)["State"]["Status"] != "exited", "nothing started it again"
+        assert until_healthy(name)["RestartCount"] == 1
         assert made.verify("--no-turn").returncode == 0
+
+
+def test_without_the_assistants_settings_compose_says_which_file_is_missing(tmp_path: Path) -> None:
+    with stack(tmp_path, up=False) as made:
+        (made.folder / "assistant.env").unlink()
+        said = made.compose("up", "--detach", check=False)
+        assert said.returncode != 0
+        assert "assistant.env" in said.stderr

@@ -19,7 +19,8 @@ def test_it_is_small_and_holds_no_compiler_and_no_package_client() -> None:
     assert image["Size"] <= 250e6, f"{image['Size'] / 1e6:.0f} MB"
     found = run(
         "docker", "run", "--rm", "--entrypoint=sh", SLIM, "-c",
-        "for p in gcc cc make g++ git curl; do command -v $p; done; ls /opt/antiphon/bin | grep -i pip; true",
+        "for p in gcc cc make g++ git curl pip pip3; do command -v $p; done; ls /opt/antiphon/bin | grep -i pip;"
+        "for p in python3 /opt/antiphon/bin/python; do $p -c 'import pip' 2>/dev/null && echo $p has pip; done; true",
     ).stdout  # fmt: skip
     assert found == ""
 

@@ -9,19 +9,18 @@ from typing import Any
 import httpx2
 from tests.deploy.docker import free_port, log_has, stack
 
-PROMETHEUS = os.environ.get("TEST_PROMETHEUS_IMAGE", "prom/prometheus:latest")
+PROMETHEUS = os.environ.get("TEST_PROMETHEUS_IMAGE", "prom/prometheus:v3.5.0")
 TOKEN = "only a test of operators"
 
 
 def test_prometheus_scrapes_the_assistant_and_has_the_rules(tmp_path: Path) -> None:
     port = free_port()
     with stack(
-        tmp_path, "compose.monitoring.yaml", up=False, ANTIPHON_OPERATOR_TOKEN=f"'{TOKEN}'", GRAFANA_PASSWORD="x",
+        tmp_path, "compose.monitoring.yaml", up=False, ANTIPHON_OPERATOR_TOKEN_FILE="/run/secrets/operator_token",
         PROMETHEUS_PORT=str(port), PROMETHEUS_IMAGE=PROMETHEUS,
     ) as made:  # fmt: skip
-        secret = made.folder / "secrets" / "operator_token"
-        secret.write_text(TOKEN)
-        secret.chmod(0o444)
+        made.write_secret("operator_token", TOKEN)
+        made.write_secret("grafana_password", "only a test of it")
         made.compose("up", "--detach", "--wait", "assistant", "prometheus")
         # Prometheus looks every 15 s: its visit stands in the assistant's log.
         log_has(made.containers("assistant")[0], '"path": "/metrics"', within_s=60)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2
 import pytest
-from tests.deploy.docker import Stack, inside, log_has, logs, run, stack, state
+from tests.deploy.docker import Stack, inside, log_has, logs, stack, state
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 OPERATOR = "only a test of operators"
 
@@ -20,8 +20,11 @@ OPERATOR = "only a test of operators"
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Up once for all tests here."""
-    folder = tmp_path_factory.mktemp("stack")
-    with stack(folder, CERTIFICATE_CHECK_SECONDS="1", ANTIPHON_OPERATOR_TOKEN=OPERATOR) as made:
+    with stack(
+        tmp_path_factory.mktemp("stack"), up=False, ANTIPHON_OPERATOR_TOKEN_FILE="/run/secrets/operator_token"
+    ) as made:
+        made.write_secret("operator_token", OPERATOR)
+        made.compose("up", "--detach", "--wait")
         yield made
 
 
@@ -39,7 +42,7 @@ def test_the_whole_chain_works_for_a_user(deployed: Stack) -> None:
     assert told["resume"] == "ok"
 
 
-@pytest.mark.parametrize("service", ["assistant", "nginx"])
+@pytest.mark.parametrize("service", ["assistant", "nginx", "certificate"])
 def test_containers_are_confined(deployed: Stack, service: str) -> None:
     [name] = deployed.containers(service)
     account = state(name)
@@ -70,12 +73,17 @@ def test_operators_doors_are_closed_to_the_world(deployed: Stack) -> None:
             assert answer.status_code == 403, path
 
 
-def test_what_a_caller_claims_about_its_address_is_dropped(deployed: Stack) -> None:
-    with client(deployed) as asking:
-        for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
-            asking.get("/health?marked", headers={header: "198.51.100.66"})
-    [name] = deployed.containers("assistant")
-    assert "198.51.100.66" not in logs(name)
+def test_a_secret_in_a_file_is_in_no_environment_and_no_log(deployed: Stack) -> None:
+    [assistant] = deployed.containers("assistant")
+    asked = (
+        "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000);"
+        f"c.request('GET', '/api/sessions', headers={{'Authorization': 'Bearer {OPERATOR}'}});"
+        "print(c.getresponse().status)"
+    )
+    assert inside(assistant, "/opt/antiphon/bin/python", "-c", asked) == "200"
+    for service in ("assistant", "nginx", "certificate"):
+        [name] = deployed.containers(service)
+        assert OPERATOR not in json.dumps(state(name)) + logs(name)
 
 
 def test_logs_are_objects_without_queries(deployed: Stack) -> None:
@@ -86,6 +94,46 @@ def test_logs_are_objects_without_queries(deployed: Stack) -> None:
     assert line["path"] == "/api/options"
     log_has(assistant, asked)
     assert "very-secret-words" not in logs(nginx) + logs(assistant)
+
+
+def test_what_nginx_refuses_has_its_headers_and_is_logged_without_the_query(deployed: Stack) -> None:
+    [nginx] = deployed.containers("nginx")
+    with client(deployed) as asking:
+        large = asking.post("/api/tickets?ticket=very-secret-words", content=b"x" * 70_000)
+        closed = asking.get("/metrics?ticket=very-secret-words")
+    for answer, status in ((large, 413), (closed, 403)):
+        assert answer.status_code == status
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        log_has(nginx, answer.headers["X-Request-ID"])
+    assert "very-secret-words" not in logs(nginx)
+
+
+def test_the_assistants_own_headers_are_not_doubled(deployed: Stack) -> None:
+    with client(deployed) as asking:
+        answer = asking.get("/")
+    assert len(answer.headers.get_list("Content-Security-Policy")) == 1
+    assert answer.headers.get_list("X-Content-Type-Options") == ["nosniff"]
+    assert answer.headers.get_list("Strict-Transport-Security") == ["max-age=31536000"]
+
+
+def test_http2_is_spoken(deployed: Stack) -> None:
+    modern = ssl.create_default_context()
+    modern.check_hostname, modern.verify_mode = False, ssl.CERT_NONE
+    modern.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("localhost", deployed.https_port)) as plain,
+        modern.wrap_socket(plain) as secure,
+    ):
+        assert secure.selected_alpn_protocol() == "h2"
+
+
+def test_the_page_is_compressed_and_nothing_else_is(deployed: Stack) -> None:
+    with client(deployed) as asking:
+        assert asking.get("/").headers["Content-Encoding"] == "gzip"
+        assert asking.get("/assets/style.css").headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in asking.get("/api/options").headers
+        assert "Content-Encoding" not in asking.post("/api/tickets", json={}).headers
 
 
 def test_bodies_are_bounded(deployed: Stack) -> None:
@@ -106,46 +154,63 @@ def test_only_current_tls_is_spoken(deployed: Stack) -> None:
         asking.get(deployed.url)
 
 
-def test_a_new_certificate_is_taken_without_dropping_a_call(deployed: Stack) -> None:
-    """Twenty callers talk while the certificate changes under them."""
-    before = served_certificate(deployed)
-    talking = subprocess.Popen(
-        [
-            sys.executable, "-m", "antiphon", "load", "--url", deployed.url, "--insecure", "--origin",
-            deployed.url, "--callers", "20", "--minutes", "0.4", "--mix", "talk=1", "--json",
-        ],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    [nginx] = deployed.containers("nginx")
-    deployed.compose(
-        "run", "--rm", "--no-deps", "certificate", "/certificates", "another.example.org", check=False
-    )
-    log_has(nginx, "loaded")
-    report = json.loads(talking.communicate(timeout=120)[0])
-    assert served_certificate(deployed) != before
-    assert report["lost"] == 0
-    assert report["broken"] + report["moved"] == 0
-    deployed.compose("run", "--rm", "--no-deps", "certificate")
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One call for an address, one request a second, operators let in from two networks, a page of one's own."""
+    with stack(
+        tmp_path_factory.mktemp("strict"), "compose.page.yaml", up=False, REQUESTS_PER_SECOND="1",
+        ANTIPHON_ADDRESS_SESSIONS="1", ANTIPHON_OPERATOR_TOKEN=OPERATOR.replace(" ", "-"),
+        OPERATOR_NETWORK="192.0.2.0/24,172.16.0.0/12,192.168.0.0/16,10.0.0.0/8",
+    ) as made:  # fmt: skip
+        (made.folder / "page").mkdir()
+        (made.folder / "page" / "index.html").write_text("<p>Mine</p>")
+        made.compose("up", "--detach", "--wait")
+        yield made
 
 
-def served_certificate(made: Stack) -> str:
-    return ssl.get_server_certificate(("localhost", made.https_port))
+def test_a_page_of_ones_own_is_served_from_a_folder_that_cannot_be_written(strict: Stack) -> None:
+    with client(strict) as asking:
+        assert asking.get("/").text == "<p>Mine</p>"
+        assert asking.get("/assets/app.js").status_code == 200
+    [assistant] = strict.containers("assistant")
+    assert "Read-only file system" in inside(assistant, "touch", "/page/x", check=False, user="0")
 
 
-def test_a_certificate_of_another_name_is_told_of(deployed: Stack, tmp_path: Path) -> None:
-    """One that somebody else signed is never replaced: what is wrong with it is said."""
-    made = deployed.compose("run", "--rm", "--no-deps", "certificate", "/certificates", "localhost")
-    assert "certificate for localhost" in made.stdout
-    foreign = tmp_path / "foreign"
-    foreign.mkdir(mode=0o777)
-    foreign.chmod(0o777)
-    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
-        "-subj", "/CN=ca", "-keyout", str(foreign / "ca.key"), "-out", str(foreign / "ca.pem"))  # fmt: skip
-    run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-        "/CN=wrong.example.org", "-keyout", str(foreign / "privkey.pem"), "-out", str(foreign / "csr.pem"))  # fmt: skip
-    run("openssl", "x509", "-req", "-in", str(foreign / "csr.pem"), "-CA", str(foreign / "ca.pem"), "-CAkey",
-        str(foreign / "ca.key"), "-CAcreateserial", "-days", "1", "-out", str(foreign / "fullchain.pem"))  # fmt: skip
-    told = deployed.compose(
-        "run", "--rm", "--no-deps", "--volume", f"{foreign}:/foreign", "certificate", "/foreign", "localhost"
-    ).stdout
-    assert "not for localhost: browsers will refuse it" in told
+def test_operators_may_come_from_several_networks(strict: Stack) -> None:
+    with client(strict) as asking:
+        assert asking.get("/api/sessions").status_code == 401
+        answer = asking.get(
+            "/api/sessions", headers={"Authorization": f"Bearer {OPERATOR.replace(' ', '-')}"}
+        )
+        assert answer.status_code == 200
+
+
+def test_what_a_caller_claims_about_its_address_is_dropped(strict: Stack) -> None:
+    """It has one call; under another address it would get another."""
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    url = strict.url.replace("https", "wss") + "/ws/voice"
+
+    def call(**claimed: str) -> ClientConnection:
+        return connect(
+            url, ssl=anyone, origin=Origin(strict.url), subprotocols=[Subprotocol("antiphon.v1")],
+            additional_headers={name.replace("_", "-"): value for name, value in claimed.items()},
+        )  # fmt: skip
+
+    with call() as first:
+        first.send(json.dumps({"type": "start"}))
+        assert json.loads(first.recv())["type"] == "session"
+        for header in ("X_Forwarded_For", "Forwarded", "X_Real_IP"):
+            with call(**{header: "198.51.100.66"}) as second:
+                second.send(json.dumps({"type": "start"}))
+                assert json.loads(second.recv())["code"] == "rate_limited"
+
+
+def test_who_asks_too_much_is_told_so(strict: Stack) -> None:
+    """A hundred at once, then one a second. The last test here: who asks again is refused for a while."""
+    with client(strict) as asking:
+        answers = [asking.get("/health") for _ in range(150)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert "Content-Security-Policy" in refused[0].headers
+    assert {answer.status_code for answer in answers} == {200, 429}
