@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from benchmarks.vendor_servers.deepgram_sockets import KEY, DeepgramSockets, deepgram_sockets
@@ -13,6 +14,7 @@ from antiphon.audio.coded_speech import silence, speech_sound
 from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from antiphon.providers.base import Transcript, Usage
 from antiphon.providers.deepgram import Account, DeepgramRecognizer, open_recognizer
+from antiphon.providers.sockets import Address
 
 FRAME = 640
 """Bytes of 20 ms."""
@@ -144,6 +146,54 @@ async def test_an_idle_socket_that_is_dropped_is_opened_again() -> None:
         *_, final = await hear(asked, speech_sound("after"))
         assert final.text == "after"
         assert vendor.accepted == 2
+
+
+class Endless:
+    """A place for sockets, and its sockets: none of them ever ends by itself."""
+
+    def __init__(self) -> None:
+        self.opened_s = asyncio.get_running_loop().time()
+        self.alive = True
+        self.sockets: list[tuple[str, Endless]] = []
+        self.told: list[object] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self, address: Address, *, connect_s: float) -> Endless:
+        socket = Endless()
+        self.sockets.append((parse_qs(urlsplit(address.url).query)["language"][0], socket))
+        return socket
+
+    def serve(self, line: object, received: object, lost: object) -> None:
+        """Nothing is said."""
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    def post(self, message: dict[str, str]) -> None:
+        self.told.append(message.get("type"))
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+async def test_of_sockets_that_nobody_needs_only_the_usual_one_is_kept() -> None:
+    lines = Endless()
+    asked = DeepgramRecognizer(Account(api_key=KEY), lines, language="en")  # type: ignore[arg-type]
+    await asked.warm()
+    async with asked.open(language="en"), asked.open(language="en"), asked.open(language="fr"):
+        pass
+    still = [lines.sockets]
+    for wait_s in (300.0, 900.0, 2_000.0):
+        await asyncio.sleep(wait_s)
+        still.append([(language, line) for language, line in lines.sockets if "CloseStream" not in line.told])
+    lines.close()
+    assert [sorted(language for language, _ in left) for left in still] == [
+        ["en", "en", "fr"],
+        ["en", "fr"],
+        ["en"],
+        ["en"],
+    ]
 
 
 @pytest.mark.real_time
