@@ -10,6 +10,13 @@ from antiphon.audio.coded_speech import coded_text
 pytestmark = pytest.mark.real_time
 
 
+async def test_a_client_need_not_wait_for_session_to_go_on() -> None:
+    async with open_house() as house, house.connect() as caller:
+        await caller.says(type="start")
+        await caller.says(type="text", text="What is the capital of France?")
+        assert (await caller.until("response_done"))["text"] == "It is Paris."
+
+
 async def test_a_spoken_question_is_answered_aloud() -> None:
     async with open_house() as house, house.call() as caller:
         await caller.speaks("what is the capital of France")

@@ -107,6 +107,8 @@ class Conversation:
         """Why the conversation ended by itself (``SPENT``); empty while it goes on."""
         self._group: asyncio.TaskGroup
         self._loop: asyncio.AbstractEventLoop
+        self._early: list[Callable[[], None]] | None = []
+        """What is to be done as soon as it runs: clients need not wait to be answered. None: it runs."""
         self._timer: asyncio.TimerHandle | None = None
         self._reply: Reply | None = None
         self._reply_task: asyncio.Task[None] | None = None
@@ -247,6 +249,9 @@ class Conversation:
                 ]
                 if self._memory.unfinished is not None:
                     self._take_up(self._memory.unfinished)
+                early, self._early = self._early or (), None
+                for act in early:
+                    act()
                 await self._closed.wait()
                 self._stop(running)
         finally:
@@ -295,7 +300,10 @@ class Conversation:
 
     def _soon(self, act: Callable[[], None]) -> None:
         """Act from the loop, not inside the caller's stack."""
-        asyncio.get_running_loop().call_soon(act)
+        if self._early is not None:
+            self._early.append(act)
+        else:
+            self._loop.call_soon(act)
 
     def _now(self) -> float:
         return self._clock.now(self._loop.time())
