@@ -16,9 +16,7 @@ from antiphon.errors import OriginError
 from antiphon.server.operator_access import OperatorAccess
 from antiphon.server.origins import from_own_page
 from antiphon.sessions.roster import Line, Roster
-
-SHOWN = 6
-"""Letters of a session's id that are shown: enough to point at one, too few to be of use elsewhere."""
+from antiphon.telemetry.metrics import SHORT_ID, short_id
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -90,7 +88,7 @@ class OperatorApi:
         )
         return JSONResponse(answer.model_dump(), headers=NO_STORE)
 
-    async def end(self, id: Annotated[str, Path(min_length=SHOWN, max_length=64)]) -> Response:
+    async def end(self, id: Annotated[str, Path(min_length=SHORT_ID, max_length=64)]) -> Response:
         """End one conversation, named by its id or its first letters, at whichever replica. It is told so, and cannot
         be resumed."""
         await self._roster.end(id)
@@ -115,7 +113,7 @@ class OperatorApi:
 
     def _row(self, line: Line) -> SessionRow:
         return SessionRow(
-            id=line.id[:SHOWN],
+            id=short_id(line.id),
             since=datetime.fromtimestamp(line.since, UTC).isoformat(timespec="seconds"),
             seconds=round(max(0.0, self._now() - line.since), 1),
             away=line.away,

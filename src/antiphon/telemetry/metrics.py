@@ -339,9 +339,10 @@ class Metrics:
 
 
 SHORT_ID = 6
-"""Letters of a session's id that tell it from the others, and are no use to anybody else."""
+"""Letters of a session's id that operators are shown: enough to point at one, also to end it, too few to be of use
+elsewhere."""
 
 
 def short_id(session_id: str) -> str:
-    """``k3Jx0a…``"""
-    return session_id[:SHORT_ID] + "…" if len(session_id) > SHORT_ID else session_id
+    """``k3Jx0a``"""
+    return session_id[:SHORT_ID]
