@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -64,7 +65,7 @@ async def test_who_is_on_is_told_of_both_by_either(valkey: ValkeyServer) -> None
         await turn(first)
         for asked in (one, two):
             listed = await until(
-                lambda asked=asked: told(asked, "/api/sessions"),
+                partial(told, asked, "/api/sessions"),
                 lambda found: found["live"] == 2 and found["sessions"][0]["turns"] == 1,
             )
             assert [row["replica"] for row in listed["sessions"]] == ["one", "two"]
@@ -88,7 +89,7 @@ async def test_figures_are_the_sum_and_outlive_the_replicas(valkey: ValkeyServer
         await turn(there)
         for asked in (one, two):
             now = await until(
-                lambda asked=asked: told(asked, "/api/operator/now"),
+                partial(told, asked, "/api/operator/now"),
                 lambda now: now["turns"] == 2,
             )
             assert now["sessions"] == {"now": 2, "max": 20}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -80,7 +81,43 @@ def test_language_models_as_the_conventions_have_them() -> None:
         assert attributes["gen_ai.request.model"]
         assert "gen_ai.usage.input_tokens" in attributes
         assert "gen_ai.usage.output_tokens" in attributes
+        assert attributes["gen_ai.request.stream"] is True
         assert attributes["voice.cost_usd"] == 0.00025
+    whole = [dict(chat.attributes or {}) for chat in chats]
+    ended = [each for each in whole if each["voice.outcome"] == "ok"]
+    assert ended
+    for each in ended:
+        assert each["gen_ai.response.finish_reasons"] == ("stop",)
+        assert each["gen_ai.response.time_to_first_chunk"] == pytest.approx(0.15, abs=0.002)
+
+
+def test_every_request_says_what_it_was_and_whose() -> None:
+    """The conventions ask it of all that have a provider's name: of recognisers and voices, too."""
+    requests = [span for span in traced() if "gen_ai.provider.name" in (span.attributes or {})]
+    by_operation = {}
+    for span in requests:
+        attributes = dict(span.attributes or {})
+        assert attributes["gen_ai.conversation.id"] == "k3Jx0aSecret"
+        assert span.name == f"{attributes['gen_ai.operation.name']} {attributes['gen_ai.request.model']}"
+        by_operation[attributes["gen_ai.operation.name"]] = attributes
+    assert set(by_operation) == {"transcribe", "chat", "speak"}
+    assert by_operation["speak"]["gen_ai.output.type"] == "speech"
+
+
+def test_why_a_reply_ended_in_the_words_of_the_conventions() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    told = Told([Traces(provider.get_tracer("test"), now=Clock())])
+    told.opened("s")
+    for reason in ("length", "filtered", "tool_calls", ""):
+        told.tell(replace(call(cache_write_tokens=7), finish_reason=reason), session="s")
+    told.closed("s")
+    chats = [dict(span.attributes or {}) for span in named(exporter.get_finished_spans(), "chat gpt-4o-mini")]
+    assert [each.get("gen_ai.response.finish_reasons") for each in chats] == [
+        ("length",), ("content_filter",), ("tool_call",), None,
+    ]  # fmt: skip
+    assert chats[0]["gen_ai.usage.cache_creation.input_tokens"] == 7
 
 
 def test_a_call_that_failed_says_so() -> None:

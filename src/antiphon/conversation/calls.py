@@ -28,6 +28,8 @@ class Asking:
     usage: Usage = field(default_factory=Usage)
     """What is billed; known best at the end, estimated until then."""
     model: str = ""
+    finish_reason: str = ""
+    """As ``Finished.reason``."""
     turn_id: str = ""
     reply_id: str = ""
     first: float | None = None
@@ -110,6 +112,7 @@ def call_of(
         model=attempt.model,
         transport=attempt.transport,
         outcome=attempt.outcome,
+        finish_reason=attempt.finish_reason,
         first_ms=None if attempt.first_s is None else (attempt.first_s - attempt.began_s) * 1_000.0,
         total_ms=(attempt.ended_s - attempt.began_s) * 1_000.0,
         cached=attempt.cached,
@@ -128,6 +131,7 @@ def _of_asking(asking: Asking, outcome: str, speculative: bool, began: float, en
         model=asking.model,
         transport=asking.transport,
         outcome=outcome,
+        finish_reason=asking.finish_reason,
         first_ms=None if asking.first is None else (asking.first - began) * 1_000.0,
         total_ms=(ended - began) * 1_000.0,
     )

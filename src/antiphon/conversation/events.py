@@ -124,6 +124,9 @@ class ProviderCall:
     transport: Literal["batch", "stream"] = "batch"
     outcome: str = "ok"
     """``ok``, ``cancelled``, or the code of what went wrong."""
+    finish_reason: str = ""
+    """Why a language model wrote no more: ``stop``, ``length``, ``tool_calls``, ``filtered``; empty when it did not
+    come to an end."""
     first_ms: float | None = None
     """From the request to the first thing it gave; None when it gave nothing or was not timed."""
     total_ms: float = 0.0

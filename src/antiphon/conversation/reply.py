@@ -353,6 +353,7 @@ class Reply:
                             await self._written(text, cutter)
                         case Finished():
                             asking.usage, asking.model = delta.usage, delta.model
+                            asking.finish_reason = delta.reason
                         case _:
                             pass  # tool calls: no tools are offered
 

@@ -33,6 +33,8 @@ class Attempt:
     """Recognisers have a price for each."""
     outcome: str = "ok"
     """``ok``, ``cancelled``, or the cause of the failure (``timeout``, ``rate_limit``, ``bad_key``, …)."""
+    finish_reason: str = ""
+    """Why a language model wrote no more, as ``base.Finished`` has it; empty when it did not come to an end."""
     began_s: float = 0.0
     """Loop time."""
     first_s: float | None = None

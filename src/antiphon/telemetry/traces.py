@@ -1,15 +1,18 @@
 """Traces: one a session, a span a turn, one a stage, one a provider call. OpenTelemetry, off unless it is set.
 
 A turn's spans are made when it is over, from the times it was measured with: nothing is traced while someone waits.
-Language model calls follow OpenTelemetry's conventions for generative AI (``gen_ai.*``); what those do not know is
+Provider calls follow OpenTelemetry's conventions for generative AI (``gen_ai.*``); what those do not know is
 ``voice.*``. What was said is put in only when the operator turned transcripts on.
+
+The most tokens and the temperature that a reply may have (``gen_ai.request.*``) are not there: they are settings, the
+same for every call, and an adapter sends what its model takes of them.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,14 +29,20 @@ KEEP_CALLS = 200
 
 NS = 1_000_000_000
 
-PROVIDER_NAMES = {"openai": "openai", "anthropic": "anthropic"}
-"""Ours → the names that the conventions list; others stay as they are."""
+OPERATIONS = {"asr": "transcribe", "llm": "chat", "tts": "speak"}
+"""Kind of call → ``gen_ai.operation.name``. The conventions list ``chat``, and nothing for speech: there a name of
+one's own is right."""
 
-Attributes = Mapping[str, str | float | int | bool]
+FINISH_REASONS = {"tool_calls": "tool_call", "filtered": "content_filter"}
+"""``base.Finished`` → the names that the conventions list; ``stop`` and ``length`` are theirs already."""
+
+Attribute = str | float | int | bool | Sequence[str]
+Attributes = Mapping[str, Attribute]
 
 
 @dataclass(slots=True)
 class _Session:
+    id: str
     span: Span
     trace_id: str
     asked: dict[str, str] = field(default_factory=dict)
@@ -86,7 +95,7 @@ class Traces:
         )
         found = span.get_span_context()
         trace_id = self._api.format_trace_id(found.trace_id) if found.trace_flags.sampled else ""
-        self._live[session.session_id] = _Session(span=span, trace_id=trace_id)
+        self._live[session.session_id] = _Session(id=session.session_id, span=span, trace_id=trace_id)
 
     def told(self, session_id: str, event: events.Event) -> None:
         """Note times; a turn that is over becomes its spans."""
@@ -115,7 +124,7 @@ class Traces:
         session = self._live.pop(session_id, None)
         if session is None:
             return
-        self._calls(session.span, session.calls)
+        self._calls(session.span, session.id, session.calls)
         session.span.set_attribute("voice.session.ended", reason)
         session.span.end(_ns(self._now()))
 
@@ -140,13 +149,13 @@ class Traces:
         for stage in event.stages:
             start, end = speech_end + stage.start_ms / 1000, speech_end + stage.end_ms / 1000
             self._span(f"voice.stage.{stage.name}", turn, start, {}).end(_ns(end))
-        self._calls(turn, calls, discarded={c.reply_id for c in event.calls if c.discarded})
+        self._calls(turn, session.id, calls, discarded={c.reply_id for c in event.calls if c.discarded})
         if event.error:
             turn.set_status(self._api.Status(self._api.StatusCode.ERROR, event.error))
         turn.end(_ns(now))
 
-    def _of_turn(self, event: events.ReplyDone, session: _Session) -> dict[str, str | float | int | bool]:
-        found: dict[str, str | float | int | bool] = {
+    def _of_turn(self, event: events.ReplyDone, session: _Session) -> dict[str, Attribute]:
+        found: dict[str, Attribute] = {
             "voice.turn.id": event.turn_id,
             "voice.reply.id": event.reply_id,
             "voice.interrupted": event.interrupted,
@@ -163,44 +172,38 @@ class Traces:
     def _calls(
         self,
         parent: Span,
+        session_id: str,
         calls: Iterable[tuple[float, events.ProviderCall]],
         discarded: set[str] | None = None,
     ) -> None:
         for ended, call in calls:
-            attributes = self._of_call(call, call.reply_id in (discarded or ()))
+            attributes = self._of_call(call, session_id)
+            # An attribute costs some microseconds, twice: what is not so is not said.
+            marks = {
+                "speculative": call.speculative,
+                "discarded": call.reply_id in (discarded or ()),
+                "cached": call.cached,
+            }
+            attributes |= {f"voice.{name}": True for name, holds in marks.items() if holds}
             attributes = {name: value for name, value in attributes.items() if value != ""}
             span = self._span(_call_name(call), parent, ended - call.total_ms / 1000, attributes, client=True)
             if failed(call):
                 span.set_status(self._api.Status(self._api.StatusCode.ERROR, call.outcome))
             span.end(_ns(ended))
 
-    def _of_call(self, call: events.ProviderCall, discarded: bool) -> dict[str, str | float | int | bool]:
+    def _of_call(self, call: events.ProviderCall, session_id: str) -> dict[str, Attribute]:
         provider, _, model = call.provider.partition(":")
-        usage, micro = call.usage, self._price(call)
-        found: dict[str, str | float | int | bool] = {
-            "gen_ai.provider.name": PROVIDER_NAMES.get(provider, provider),
+        micro = self._price(call)
+        found: dict[str, Attribute] = {
+            "gen_ai.operation.name": OPERATIONS[call.kind],
+            "gen_ai.provider.name": provider,
+            "gen_ai.conversation.id": session_id,
             "gen_ai.request.model": model,
             "gen_ai.response.model": call.model,
             "voice.kind": call.kind,
             "voice.outcome": call.outcome,
+            **_of_kind(call),
         }
-        # An attribute costs some microseconds, twice: what is not so is not said.
-        marks = {"speculative": call.speculative, "discarded": discarded, "cached": call.cached}
-        found |= {f"voice.{name}": True for name, holds in marks.items() if holds}
-        match call.kind:
-            case "llm":
-                found["gen_ai.operation.name"] = "chat"
-                found["gen_ai.usage.input_tokens"] = usage.input_tokens
-                if usage.cached_tokens:
-                    found["gen_ai.usage.cache_read.input_tokens"] = usage.cached_tokens
-                found["gen_ai.usage.output_tokens"] = usage.output_tokens
-            case "asr":
-                found["voice.audio_s"] = usage.audio_s
-                found["voice.transport"] = call.transport
-            case "tts":
-                found["voice.characters"] = usage.characters
-        if call.first_ms is not None:
-            found["voice.first_result_ms"] = call.first_ms
         if micro is not None:
             found["voice.cost_usd"] = micro / MICRO
         if failed(call):
@@ -219,10 +222,40 @@ class Traces:
         )
 
 
+def _of_kind(call: events.ProviderCall) -> dict[str, Attribute]:
+    """What hearing, thinking and speaking have each for themselves."""
+    usage, first_ms = call.usage, call.first_ms
+    found: dict[str, Attribute] = {}
+    match call.kind:
+        case "llm":
+            found["gen_ai.request.stream"] = True
+            found["gen_ai.usage.input_tokens"] = usage.input_tokens
+            if usage.cached_tokens:
+                found["gen_ai.usage.cache_read.input_tokens"] = usage.cached_tokens
+            if usage.cache_write_tokens:
+                found["gen_ai.usage.cache_creation.input_tokens"] = usage.cache_write_tokens
+            found["gen_ai.usage.output_tokens"] = usage.output_tokens
+            if call.finish_reason:
+                found["gen_ai.response.finish_reasons"] = (
+                    FINISH_REASONS.get(call.finish_reason, call.finish_reason),
+                )
+            if first_ms is not None:
+                found["gen_ai.response.time_to_first_chunk"] = first_ms / 1000
+            return found
+        case "asr":
+            found["voice.audio_s"] = usage.audio_s
+            found["voice.transport"] = call.transport
+        case "tts":
+            found["gen_ai.output.type"] = "speech"
+            found["voice.characters"] = usage.characters
+    if first_ms is not None:
+        found["voice.first_result_ms"] = first_ms
+    return found
+
+
 def _call_name(call: events.ProviderCall) -> str:
     """As the conventions have it: the operation and the model."""
-    operation = {"asr": "transcribe", "llm": "chat", "tts": "speak"}[call.kind]
-    return f"{operation} {call.provider.partition(':')[2]}".strip()
+    return f"{OPERATIONS[call.kind]} {call.provider.partition(':')[2]}".strip()
 
 
 def _ns(seconds: float) -> int:

@@ -59,6 +59,15 @@ async def test_words_said_again_at_a_seam_are_left_out_and_counted() -> None:
     assert told[1].usage.output_tokens >= 4
 
 
+async def test_why_a_reply_ended_is_told_of_those_that_did() -> None:
+    told: list[Attempt] = []
+    with counting(told.append):
+        async with models(model(faults=["cut"], breaks_after=8)).reply(QUESTION, LanguageOptions()) as deltas:
+            async for _ in deltas:
+                pass
+    assert [attempt.finish_reason for attempt in told] == ["", "stop"]
+
+
 @pytest.mark.parametrize(("streaming", "seconds"), [(False, 0.0), (True, 0.5)], ids=["recording", "stream"])
 async def test_a_recording_that_is_given_up_before_it_is_whole_was_not_sent(
     streaming: bool, seconds: float

@@ -149,7 +149,7 @@ class _Tally:
     transport: Literal["batch", "stream"] = "stream"
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self.model = ""
+        self.model = self.finish_reason = ""
         self._said: Usage | None = None
         self._sent = sum(len(message.content) for message in messages)
         self._letters = 0
@@ -161,7 +161,7 @@ class _Tally:
             case ToolCall():
                 self._letters += len(piece.name) + len(piece.arguments)
             case Finished():
-                self._said, self.model = piece.usage, piece.model
+                self._said, self.model, self.finish_reason = piece.usage, piece.model, piece.reason
 
     def usage(self) -> Usage:
         if self._said is not None and self._said != Usage():

@@ -132,6 +132,8 @@ class _Stream:
 class _Tally:
     """Seconds of sound: what the provider says, else what was sent."""
 
+    finish_reason = ""
+
     def __init__(self, transport: Literal["batch", "stream"], *, rate: int) -> None:
         self.transport = transport
         self.model = ""

@@ -22,6 +22,8 @@ class Tally(Protocol[P_contra]):
     """What one request is billed for, as it goes."""
 
     model: str
+    finish_reason: str
+    """Of language models only."""
     transport: Literal["batch", "stream"]
 
     def got(self, piece: P_contra) -> None:
@@ -171,6 +173,7 @@ class Request(Generic[A, P]):
             model=tally.model,
             transport=tally.transport,
             outcome=outcome,
+            finish_reason=tally.finish_reason,
             began_s=self.began,
             first_s=self._first,
             ended_s=now,

@@ -213,6 +213,7 @@ async def _at_rate(
 class _Tally:
     """Characters sent."""
 
+    finish_reason = ""
     transport: Literal["batch", "stream"] = "stream"
 
     def __init__(self, characters: int) -> None:
