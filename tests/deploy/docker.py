@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,14 @@ def logs(name: str) -> str:
     return done.stdout + done.stderr
 
 
-def log_has(name: str, words: str, *, within_s: float = 30.0) -> str:
-    """Follow the container's log until a line holds the words; that line."""
+def log_has(name: str, words: str, *, since: datetime | None = None, within_s: float = 30.0) -> str:
+    """Follow the container's log, or what was said ``since``, until a line holds the words; that line."""
+    later = ["--since", since.isoformat()] if since else []
     follow = subprocess.Popen(
-        ["docker", "logs", "--follow", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["docker", "logs", "--follow", *later, name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert follow.stdout is not None
     overdue = threading.Timer(within_s, follow.terminate)
@@ -88,6 +93,8 @@ def log_has(name: str, words: str, *, within_s: float = 30.0) -> str:
     finally:
         overdue.cancel()
         follow.terminate()
+        # It may be stuck in a line that nobody reads.
+        follow.stdout.close()
         follow.wait()
     raise AssertionError(f"{words!r} was not logged within {within_s:g} s:\n{''.join(seen[-30:])}")
 
