@@ -48,6 +48,7 @@ from antiphon.errors import RefusedError
 from antiphon.providers.base import Usage
 from antiphon.providers.metering import Attempt, counting
 from antiphon.store.valkey import open_valkey
+from antiphon.usage.alerts import Alert
 from antiphon.usage.allowance import BudgetAllowance, Means
 from antiphon.usage.bookkeeper import Bookkeeper
 from antiphon.usage.books import Ask, Books
@@ -87,6 +88,11 @@ async def desk(
     """A bookkeeper that writes until it is left. ``wall``: a clock that stands; else the real one. ``prices``: those of
     the scripted providers, unless given."""
     thresholds: list[object] = []
+
+    def tell(alert: Alert) -> None:
+        thresholds.append(alert.details.get("threshold", alert.message))
+        alert.delivered()
+
     keeper = Bookkeeper(
         books=books,
         prices=prices or PriceBook(parse_prices(PRICES, file="benchmark")),
@@ -95,7 +101,7 @@ async def desk(
         ),
         limits=Limits(day=limit),
         past="stop",
-        alert=lambda alert: thresholds.append(alert.details.get("threshold", alert.message)),
+        alert=tell,
     )
     await keeper.load()
     async with asyncio.TaskGroup() as tasks:
