@@ -341,6 +341,27 @@ ROWS = (
                     (total("antiphon_unpriced_calls_total", "provider, model"), "{{provider}}:{{model}}")
                 ],
             ),
+            Panel(
+                title="On cheaper models",
+                about="1: the day's budget is spent, and cheaper models go on.",
+                queries=[
+                    (gauge("antiphon_budget_degraded", "budget", fold="max"), "budget of the {{budget}}")
+                ],
+            ),
+            Panel(
+                title="Given up",
+                about="In an hour: entries of the ledger, alerts that the webhook did not take.",
+                queries=[
+                    (f"3600 * {total('antiphon_ledger_lost_total', over='1h')}", "entries"),
+                    (f"3600 * {total('antiphon_alerts_failed_total', over='1h')}", "alerts"),
+                    (gauge("antiphon_alerts_waiting"), "alerts that wait"),
+                ],
+            ),
+            Panel(
+                title="Prices to be looked up again",
+                about="In use, and over or verified too long ago.",
+                queries=[(gauge("antiphon_prices_stale", fold="max"), "prices")],
+            ),
         ),
     ),
     Row(

@@ -38,7 +38,18 @@ def test_an_address_that_is_none(address: str) -> None:
 def test_budgets_in_dollars() -> None:
     [day] = budgets_of(Totals(day="2026-11-23", spent=1_250_000, limit=5_000_000))
     assert (day.name, day.spent_usd, day.limit_usd) == ("day", 1.25, 5.0)
-    ledger = ledger_of(Totals(day="2026-11-23", held=20_000, unwritten=3, lost=2, alerts_failed=1))
-    assert (ledger.held_usd, ledger.waiting, ledger.lost, ledger.alerts_failed) == (0.02, 3, 2, 1)
+    ledger = ledger_of(
+        Totals(
+            day="2026-11-23",
+            held=20_000,
+            unwritten=3,
+            lost=2,
+            alerts_waiting=5,
+            alerts_failed=1,
+            stale_prices=4,
+        )
+    )
+    assert (ledger.held_usd, ledger.waiting, ledger.lost) == (0.02, 3, 2)
+    assert (ledger.alerts_waiting, ledger.alerts_failed, ledger.stale_prices) == (5, 1, 4)
     [free] = budgets_of(Totals(day="2026-11-23"))
     assert free.limit_usd is None

@@ -15,6 +15,7 @@ from antiphon.app import build_application
 from antiphon.app.assistant import open_assistant
 from antiphon.app.chains import breaker_rules, limits
 from antiphon.app.embedded import at_hand
+from antiphon.app.observing import budgets_of
 from antiphon.app.usage import cheaper_settings, check_costs, dear_parts, mixed, open_costs, prices_of
 from antiphon.app.vendors import OPENAI_MODELS
 from antiphon.conversation import events
@@ -163,6 +164,20 @@ async def test_the_cheaper_ones_are_those_that_the_settings_name(tmp_path: Path)
         both = mixed(loaded.providers, other.providers, frozenset({"llm"}))
         assert both.language_model is other.providers.language_model
         assert both.recognizer is loaded.providers.recognizer
+
+
+async def test_a_day_goes_on_with_cheaper_models_only_where_there_are_any(tmp_path: Path) -> None:
+    wishes = settings(tmp_path, budget_day_usd=1.0)
+    spent = ProviderCall(kind="tts", provider="openai:tts-1", usage=Usage(characters=100_000))
+    async with open_costs(wishes) as costs, open_assistant(wishes, ignore) as assistant:
+        costs.cheaper = assistant.providers
+        assert not costs.totals().degraded
+        costs.keeper.told("s1", spent)
+        assert costs.totals().degraded
+        [day] = budgets_of(costs.totals())
+        assert day.degraded
+        costs.cheaper = None
+        assert not costs.totals().degraded, "turns are refused"
 
 
 async def test_who_is_cheap_already_goes_on(tmp_path: Path) -> None:

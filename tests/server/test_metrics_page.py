@@ -15,6 +15,8 @@ from tests.telemetry.collector import collector
 
 from antiphon.server.metrics_page import wants_json
 from antiphon.telemetry.observability import Observability, Watching
+from antiphon.telemetry.pricing import BudgetState
+from antiphon.telemetry.sources import Sources
 
 pytestmark = pytest.mark.real_time
 
@@ -104,6 +106,17 @@ async def test_what_the_operator_page_asks() -> None:
     assert none["turns"] == []
     assert report["tally"]["turns"] == 1
     assert other.status_code == 404
+
+
+async def test_operators_are_told_that_a_day_goes_on_with_cheaper_models() -> None:
+    for degraded in (False, True):
+        day = BudgetState(name="day", spent_usd=5.2, limit_usd=5.0, degraded=degraded)
+        watching = Observability(sources=Sources(budgets=lambda day=day: [day]))  # type: ignore[misc]
+        async with open_house(observability=watching, operator_token=TOKEN, metrics_networks=NEAR) as served:
+            now = (await served.get("/api/operator/now", **AUTHORIZED)).json()
+            text = (await served.get("/metrics")).text
+        assert (now["cost"]["budget_usd"], now["cost"]["degraded"]) == (5.0, degraded)
+        assert f'antiphon_budget_degraded{{budget="day"}} {degraded:.1f}' in text
 
 
 async def test_an_answer_names_its_trace(tmp_path: Path) -> None:

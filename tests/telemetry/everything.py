@@ -29,7 +29,9 @@ def metrics_with_everything() -> Metrics:
         depths=lambda: {"recognition": 1, "speech": 0, "reply": 2},
         lag_s=lambda: 0.004,
         delays=lambda: Delays(counts=(90, 6, 2, 0, 1, 0, 0, 1, 0, 0, 1), sum_s=2.3),
-        ledger=lambda: LedgerState(held_usd=0.02, waiting=3, lost=1, alerts_failed=1),
+        ledger=lambda: LedgerState(
+            held_usd=0.02, waiting=3, lost=1, alerts_waiting=2, alerts_failed=1, stale_prices=1
+        ),
         budgets=lambda: [BudgetState(name="day", spent_usd=1.5, limit_usd=5.0)],
         certificate_end=lambda: 1_803_000_000.0,
     )

@@ -14,7 +14,7 @@ from antiphon.providers.health import ProviderState
 from antiphon.telemetry.labels import OTHER, Names
 from antiphon.telemetry.lag import Delays
 from antiphon.telemetry.metrics import Metrics
-from antiphon.telemetry.pricing import BudgetState
+from antiphon.telemetry.pricing import BudgetState, LedgerState
 from antiphon.telemetry.sources import Sources
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -140,7 +140,8 @@ def test_what_is_asked_at_a_scrape() -> None:
         depths=lambda: {"recognition": 4},
         lag_s=lambda: 0.012,
         delays=lambda: Delays(counts=(7, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1), sum_s=1.3),
-        budgets=lambda: [BudgetState(name="day", spent_usd=1.25, limit_usd=5.0)],
+        budgets=lambda: [BudgetState(name="day", spent_usd=1.25, limit_usd=5.0, degraded=True)],
+        ledger=lambda: LedgerState(waiting=400, lost=3, alerts_waiting=2, alerts_failed=1, stale_prices=4),
     )
     metrics = Metrics(sources=sources)
     who = {"kind": "asr", "provider": "openai", "model": "whisper-1"}
@@ -153,6 +154,12 @@ def test_what_is_asked_at_a_scrape() -> None:
     assert value(metrics, "event_loop_delay_seconds_bucket", le="+Inf") == 10
     assert value(metrics, "event_loop_delay_seconds_count") == 10
     assert value(metrics, "budget_limit_usd", budget="day") == 5
+    assert value(metrics, "budget_degraded", budget="day") == 1
+    assert value(metrics, "ledger_waiting") == 400
+    assert value(metrics, "ledger_lost_total") == 3
+    assert value(metrics, "alerts_waiting") == 2
+    assert value(metrics, "alerts_failed_total") == 1
+    assert value(metrics, "prices_stale") == 4
     assert value(metrics, "ready") == 1
 
 

@@ -51,11 +51,14 @@ def ledger_of(totals: Totals) -> LedgerState:
         held_usd=totals.held / MICRO,
         waiting=totals.unwritten,
         lost=totals.lost,
+        alerts_waiting=totals.alerts_waiting,
         alerts_failed=totals.alerts_failed,
+        stale_prices=totals.stale_prices,
     )
 
 
 def budgets_of(totals: Totals) -> tuple[BudgetState, ...]:
     """The day's budget as the ledger knows it, other replicas' spending included."""
     limit = totals.limit / MICRO if totals.limit else None
-    return (BudgetState(name="day", spent_usd=totals.spent / MICRO, limit_usd=limit),)
+    spent = totals.spent / MICRO
+    return (BudgetState(name="day", spent_usd=spent, limit_usd=limit, degraded=totals.degraded),)

@@ -108,7 +108,14 @@ class Costs:
     def totals(self) -> Totals:
         """This moment's spending."""
         waiting, failed = (self.webhook.waiting, self.webhook.failed) if self.webhook else (0, 0)
-        return replace(self.keeper.totals(), alerts_waiting=waiting, alerts_failed=failed)
+        found = self.keeper.totals()
+        return replace(
+            found,
+            # Without anybody cheaper, turns are refused instead.
+            degraded=found.degraded and self.cheaper is not None,
+            alerts_waiting=waiting,
+            alerts_failed=failed,
+        )
 
     def reservation(self) -> int:
         """Micro-dollars that a turn may cost at the most."""

@@ -101,6 +101,7 @@ class OperatorPage:
         return {
             "today_usd": report.cost_usd if day is None else day.spent_usd,
             "budget_usd": None if day is None else day.limit_usd,
+            "degraded": day is not None and day.degraded,
             "wasted_usd": report.wasted_usd,
             "unpriced": report.unpriced,
         }

@@ -26,6 +26,8 @@ class BudgetState:
     spent_usd: float
     limit_usd: float | None
     """None: no limit is set."""
+    degraded: bool = False
+    """It is spent, and cheaper models go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,12 @@ class LedgerState:
     """Entries that are not written yet; more than a few hundred: it cannot be written."""
     lost: int = 0
     """Entries given up since the start."""
+    alerts_waiting: int = 0
+    """Alerts that the webhook has not taken yet."""
     alerts_failed: int = 0
     """Alerts given up since the start."""
+    stale_prices: int = 0
+    """Rows of the price book in use that should be looked up again."""
 
 
 def free_or_unknown(call: ProviderCall) -> int | None:

@@ -123,6 +123,10 @@ def _ledger(ledger: LedgerState) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "antiphon_ledger_lost", "Entries given up: the ledger could not be written.", value=ledger.lost
     )
+    yield _gauge("antiphon_prices_stale", "Prices in use to be looked up again.", ledger.stale_prices)
+    yield _gauge(
+        "antiphon_alerts_waiting", "Alerts that the webhook has not taken yet.", ledger.alerts_waiting
+    )
     yield CounterMetricFamily(
         "antiphon_alerts_failed", "Alerts that the webhook never took.", value=ledger.alerts_failed
     )
@@ -133,8 +137,12 @@ def _budgets(budgets: Sequence[BudgetState]) -> Iterator[Metric]:
     limit = GaugeMetricFamily(
         "antiphon_budget_limit_usd", "Limit of a budget that has one.", labels=["budget"]
     )
+    degraded = GaugeMetricFamily(
+        "antiphon_budget_degraded", "1 while cheaper models go on, as it is spent.", labels=["budget"]
+    )
     for budget in budgets:
         spent.add_metric([budget.name], budget.spent_usd)
         if budget.limit_usd is not None:
             limit.add_metric([budget.name], budget.limit_usd)
-    yield from (spent, limit)
+            degraded.add_metric([budget.name], int(budget.degraded))
+    yield from (spent, limit, degraded)

@@ -40,7 +40,8 @@ interface Now {
   turns: number;
   provider_calls: number;
   errors: number;
-  cost: { today_usd: number; budget_usd: number | null; wasted_usd: number; unpriced: number };
+  /** `degraded`: the budget is spent, and cheaper models go on. */
+  cost: { today_usd: number; budget_usd: number | null; degraded: boolean; wasted_usd: number; unpriced: number };
   budget_ms: number;
   providers: ProviderFigures[];
   lag_ms: number | null;

@@ -30,8 +30,8 @@ export function troubles(now) {
 	}
 	const { now: live, max } = now.sessions;
 	if (max && live >= max) found.push(`All ${max} conversations are taken: callers are turned away.`);
-	const { today_usd: spent, budget_usd: budget, unpriced } = now.cost;
-	if (budget && spent >= budget) found.push(`The budget of ${money(budget)} is spent.`);
+	const { today_usd: spent, budget_usd: budget, degraded, unpriced } = now.cost;
+	if (budget && spent >= budget) found.push(`The budget of ${money(budget)} is spent${degraded ? ': cheaper models go on until midnight' : ''}.`);
 	else if (budget && spent >= budget * BUDGET_NEAR) found.push(`${percent(spent / budget)} of today’s budget is spent.`);
 	const { waiting = 0, lost = 0, alerts_failed: untold = 0 } = now.ledger;
 	if (waiting > MANY_WAITING) found.push(`The ledger is not written: ${waiting} entries wait in memory.`);
