@@ -204,7 +204,10 @@ async def talk_until_killed(folder: Path, store: str) -> None:
     file = os.open(folder / "invoices", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     invoices = Invoices(file)
     if store:
-        async with open_valkey(store) as valkey, vendors_desk(ValkeyBooks(valkey)) as place:
+        async with (
+            open_valkey(store) as valkey,
+            vendors_desk(ValkeyBooks(valkey, folder=folder)) as place,
+        ):
             await talk_all(place, invoices, 10**5, faults=0.05, typed=True)
     else:
         async with vendors_desk(SqliteBooks(folder)) as place:
@@ -238,9 +241,11 @@ async def left_behind(folder: Path, store: str) -> dict[str, object]:
     found: dict[str, object] = {"calls_ended": len(ended), "calls_in_flight": len(begun) - len(ended)}
     if store:
         async with open_valkey(store) as valkey:
-            books: Books = ValkeyBooks(valkey)
+            books = ValkeyBooks(valkey, folder=folder)
+            await books.spent(TODAY)  # what a start asks first; what the dead one had noted is taken over
             found |= await _missing(books, ended)
             found["set_aside_is_free_after_s"] = await _free_after(books)
+            books.close()
     else:
         file = SqliteBooks(folder)
         found |= await _missing(file, ended)
