@@ -1,28 +1,69 @@
-"""Metrics with everything in them that there can be, so that none is missed."""
+"""Metrics with everything in them that there can be, so that none is missed: by themselves, and as a server's
+``/metrics`` that was scraped twice."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from functools import cache
+from ipaddress import ip_network
 
-from tests.telemetry.listened import Told, call, lively_conversation
+from tests.server.house import open_house
+from tests.telemetry.listened import Story, Told, call, lively_conversation
 
 from antiphon.conversation import events
 from antiphon.providers.health import ProviderState
 from antiphon.telemetry.lag import Delays
 from antiphon.telemetry.metrics import Metrics
+from antiphon.telemetry.observability import Observability
 from antiphon.telemetry.pricing import BudgetState, LedgerState
 from antiphon.telemetry.sources import Sources
 
 
 def metrics_with_everything() -> Metrics:
     """A lively conversation, calls of all kinds, failures, refusals, and every source."""
+    metrics = Metrics(price=price, trace_of=lambda _: "4bf92f3577b34da6a3ce929d0e0e4736", sources=sources())
+    tell_everything(Told([metrics]), lively_conversation())
+    return metrics
+
+
+@cache
+def scraped() -> tuple[str, str]:
+    """``/metrics`` of a server with scripted providers after a conversation, and after another. What does not happen in
+    it (failures, prices that are not known, …) its listeners are told."""
+    return asyncio.run(_scrapes(lively_conversation()))
+
+
+async def _scrapes(story: Story) -> tuple[str, str]:
+    watching = Observability(sources=sources())
+    watching.price = price
+    async with open_house(observability=watching, metrics_networks=(ip_network("127.0.0.0/8"),)) as house:
+        watching.sources.depths = sources().depths  # of embedded models, which this server has none of
+
+        async def scrape() -> str:
+            async with house.call() as caller:
+                await caller.speaks("what is the capital of France")
+                await caller.until("response_done")
+            tell_everything(Told([house.application.audience]), story)
+            return (await house.get("/metrics")).text
+
+        return await scrape(), await scrape()
+
+
+def price(call: events.ProviderCall) -> int | None:
+    """Micro-dollars; a new vendor's are not known."""
+    return None if call.provider.startswith("new:") else 1200
+
+
+def sources() -> Sources:
+    """All that can be asked at a scrape."""
     states = [
         ProviderState(
             kind="llm", provider="openai:gpt-4o-mini", position=0, breaker="open", retries=1, hedges=1
         ),
         ProviderState(kind="llm", provider="local:smollm2-135m", position=1, fallbacks=1),
     ]
-    sources = Sources(
+    return Sources(
         max_sessions=lambda: 50,
         ready=lambda: True,
         health=lambda: states,
@@ -35,13 +76,11 @@ def metrics_with_everything() -> Metrics:
         budgets=lambda: [BudgetState(name="day", spent_usd=1.5, limit_usd=5.0)],
         certificate_end=lambda: 1_803_000_000.0,
     )
-    metrics = Metrics(
-        price=lambda call: None if call.provider.startswith("new:") else 1200,
-        trace_of=lambda _: "4bf92f3577b34da6a3ce929d0e0e4736",
-        sources=sources,
-    )
-    told = Told([metrics])
-    told.story(lively_conversation())
+
+
+def tell_everything(told: Told, story: Story) -> None:
+    """What can happen."""
+    told.story(story)
     for kind, usage in (("asr", {"audio_s": 3.0}), ("llm", {"input_tokens": 9}), ("tts", {"characters": 40})):
         told.tell(call(kind, "openai:a-model", **usage))
         told.tell(call(kind, "openai:a-model", outcome="rate_limit"))
@@ -53,5 +92,5 @@ def metrics_with_everything() -> Metrics:
     told.tell(events.Decision(at_s=1.0, kind="drop", reason="nothing is answered: there were no words"))
     thrown = replace(call(output_tokens=5), discarded=True)
     told.tell(events.ReplyDone(turn_id="t", reply_id="r", text="", latency_ms={}, calls=(thrown,)))
-    metrics.refused("busy")
-    return metrics
+    for listener in told.listeners:
+        listener.refused("busy")

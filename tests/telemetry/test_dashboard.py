@@ -1,4 +1,5 @@
-"""The dashboard and the alert rules ask for what /metrics has, and promtool agrees with them."""
+"""The dashboard and the alert rules ask for what a server's /metrics has, and Prometheus' own engine, in promtool,
+finds something for each of their expressions."""
 
 from __future__ import annotations
 
@@ -7,14 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scripts.dashboard import ROWS, dashboard, expressions
-from tests.telemetry.everything import metrics_with_everything
+from tests.telemetry.everything import scraped
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus"
@@ -23,31 +25,44 @@ FROM_PROMETHEUS = {"up": {"job", "instance"}}
 """What Prometheus itself adds; ``job`` and ``instance`` are on everything."""
 
 SELECTOR = re.compile(r"\b([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}")
+MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 METRIC = re.compile(r"\b(?:antiphon_|process_)\w+")
 GROUPED = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 LEGEND = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
-def series() -> dict[str, set[str]]:
-    """Name of a series → its labels, as a live /metrics has them."""
-    text = metrics_with_everything().exposition("")[0].decode()
-    found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
+Labels = frozenset[tuple[str, str]]
+
+
+def samples(text: str) -> dict[tuple[str, Labels], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@cache
+def series() -> Mapping[str, Mapping[str, set[str]]]:
+    """Name of a series → its labels → their values, as a server's /metrics has them."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for name, labels in samples(scraped()[1]):
+        values = found.setdefault(name, {})
+        for label, value in labels:
+            values.setdefault(label, set()).add(value)
     return found
 
 
-SERIES = series()
-
-
 def check(expression: str, extra: Mapping[str, set[str]] = FROM_PROMETHEUS) -> None:
-    known = {**SERIES, **extra}
+    known = {**{name: set(labels) for name, labels in series().items()}, **extra}
     names = set(METRIC.findall(expression))
     assert names <= set(known), f"{names - set(known)} is not in /metrics: {expression}"
-    for name, labels in SELECTOR.findall(expression):
-        asked = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", labels))
-        assert asked <= known[name] | {"job", "instance"}, f"{name} has no {asked - known[name]}"
+    for name, matchers in SELECTOR.findall(expression):
+        for label, how, value in MATCHER.findall(matchers):
+            assert label in known[name] | {"job", "instance"}, f"{name} has no {label}"
+            if how == "=" and name in series():
+                there = series()[name][label]
+                assert value in there, f"{name} has no {label}={value!r}, but {sorted(there)}"
     grouped = {label.strip() for labels in GROUPED.findall(expression) for label in labels.split(",")}
     has = set().union(*(known[name] for name in names)) | {"job", "instance", "le"}
     assert grouped <= has, f"nothing in it has {grouped - has}: {expression}"
@@ -85,6 +100,7 @@ def test_a_wrong_name_or_label_would_be_found() -> None:
         "sum(rate(antiphon_turn_total[5m]))",
         'antiphon_turns_total{stage="llm"}',
         "sum by (user) (rate(antiphon_turns_total[5m]))",
+        'antiphon_turns_total{outcome="answer"}',
     ):
         with pytest.raises(AssertionError):
             check(wrong)
@@ -127,12 +143,6 @@ def test_the_file_is_what_the_script_says() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_rules_name_values_that_are_told() -> None:
-    text = metrics_with_everything().exposition("")[0].decode()
-    for value in re.findall(r'(?:state|outcome|result)="(\w+)"', "\n".join(expr for _, expr in rules())):
-        assert f'="{value}"' in text
-
-
 # ---- promtool, Prometheus' own checker
 
 promtool = pytest.mark.skipif(
@@ -142,8 +152,60 @@ promtool = pytest.mark.skipif(
 
 
 def run(*command: str, cwd: Path) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SCRAPED = ', job="antiphon", instance="a:8000"'
+MINUTES = 20
+
+
+def between(first: str, second: str) -> list[dict[str, str]]:
+    """The series of two scrapes, as promtool wants them: each goes from the one to the other in ``MINUTES``."""
+    before, after = samples(first), samples(second)
+    found = [{"series": f"up{{{SCRAPED[2:]}}}", "values": f"1x{MINUTES}"}]
+    for (name, labels), value in after.items():
+        begin = before[name, labels]
+        step = (value - begin) / MINUTES
+        named = ", ".join(f"{label}={json.dumps(text)}" for label, text in sorted(labels))
+        found.append(
+            {
+                "series": f"{name}{{{(named + SCRAPED).removeprefix(', ')}}}",
+                "values": f"{begin:.9f}{step:+.9f}x{MINUTES}",
+            }
+        )
+    return found
+
+
+def answered(expression: str) -> str:
+    """1 where there is an answer that is a number, else nothing. What an alert compares becomes 0 or 1: whether it
+    could be compared."""
+    compared = re.sub(r" (==|!=|>=|<=|>|<) ", r" \1 bool ", expression)
+    return f"count(({compared}) >= 0) > bool 0"
+
+
+def evaluate(asked: Iterable[str], folder: Path) -> None:
+    """By promtool, over what a server told in two scrapes; fails with the expressions that find nothing."""
+    document = {
+        "rule_files": [str(RULES / "rules.yml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": between(*scraped()),
+                "promql_expr_test": [
+                    {
+                        "expr": answered(expression),
+                        "eval_time": f"{MINUTES}m",
+                        "exp_samples": [{"labels": "{}", "value": 1}],
+                    }
+                    for expression in asked
+                ],
+            }
+        ],
+    }
+    (folder / "queries_test.yml").write_text(json.dumps(document))
+    run("promtool", "test", "rules", "queries_test.yml", cwd=folder)
 
 
 @promtool
@@ -153,18 +215,35 @@ def test_promtool_on_the_rules() -> None:
 
 
 @promtool
-def test_promtool_on_every_query_of_the_dashboard(tmp_path: Path) -> None:
-    written = [
-        f"      - record: query:{n}\n        expr: {json.dumps(e)}" for n, e in enumerate(expressions())
-    ]
-    (tmp_path / "queries.yml").write_text("groups:\n  - name: all\n    rules:\n" + "\n".join(written) + "\n")
-    run("promtool", "check", "rules", "queries.yml", cwd=tmp_path)
+def test_every_query_of_the_dashboard_finds_something(tmp_path: Path) -> None:
+    evaluate(sorted(set(expressions())), tmp_path)
+
+
+@promtool
+def test_every_rule_finds_what_it_compares(tmp_path: Path) -> None:
+    evaluate([expression for _, expression in rules()], tmp_path)
+
+
+@promtool
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'max (antiphon_provider_breaker_state{state="opened"})',
+        "antiphon_sessions and antiphon_queue_depth",
+        'antiphon_ready{job="other"} == 0',
+        "rate(antiphon_session_seconds[5m])",
+    ],
+)
+def test_a_query_that_can_never_find_anything_is_found(wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="exp"):
+        evaluate([wrong], tmp_path)
 
 
 @promtool
 def test_promtool_on_the_metrics_themselves() -> None:
-    text = metrics_with_everything().exposition("")[0]
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=scraped()[0].encode(), capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr.decode()
 
 
