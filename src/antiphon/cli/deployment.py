@@ -1,4 +1,4 @@
-"""A deployment looked at from outside, link by link: name, port, certificate, redirect, headers, closed doors."""
+"""The way to a deployment, looked at from outside link by link: name, port, certificate, HTTP/2, redirect."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 import httpx2
@@ -16,6 +17,7 @@ from cryptography import x509
 
 from antiphon.cli.finding import Finding
 from antiphon.errors import SettingsError
+from antiphon.load.link import tls_context
 from antiphon.server.origins import is_loopback
 
 PATIENCE_S = 10.0
@@ -23,17 +25,6 @@ PATIENCE_S = 10.0
 
 RENEWED_BEFORE_DAYS = 14
 """Let's Encrypt's certificates are renewed thirty days before their end: with fewer than this, renewing fails."""
-
-OPERATORS_ONLY = ("/metrics", "/api/sessions", "/operator")
-CLOSED = frozenset({401, 403, 404})
-
-WANTED_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'",
-    "Permissions-Policy": "microphone=(self)",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-"""Header → what it must hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +36,8 @@ class Address:
     port: int
     insecure: bool
     """Whether a certificate that nobody vouches for is put up with."""
+    ca: str | None = None
+    """A file of certificates to trust instead of this machine's."""
 
     @property
     def url(self) -> str:
@@ -53,8 +46,12 @@ class Address:
         usual = {"https": 443, "http": 80}[self.scheme]
         return f"{self.scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
 
+    def tls(self) -> ssl.SSLContext:
+        """As whoever looks trusts. Raises SettingsError."""
+        return tls_context(insecure=self.insecure, ca=self.ca)
 
-def address(url: str, *, insecure: bool = False) -> Address:
+
+def address(url: str, *, insecure: bool = False, ca: str | None = None) -> Address:
     """Read ``https://your.domain``. Raises SettingsError when it is no such thing."""
     parts: SplitResult = urlsplit(url if "://" in url else f"https://{url}")
     try:
@@ -70,32 +67,34 @@ def address(url: str, *, insecure: bool = False) -> Address:
         host=parts.hostname,
         port=port or {"https": 443, "http": 80}[parts.scheme],
         insecure=insecure,
+        ca=ca,
     )
 
 
 def http_client(at: Address) -> httpx2.AsyncClient:
     """Asks as a browser's page would."""
     return httpx2.AsyncClient(
-        base_url=at.url, verify=not at.insecure, timeout=PATIENCE_S, headers={"Origin": at.url}
+        base_url=at.url, verify=at.tls(), timeout=PATIENCE_S, headers={"Origin": at.url}
     )
 
 
-async def look_at(at: Address, *, http_port: int | None = None) -> AsyncIterator[Finding]:
-    """One finding a link of the chain; ends early at one without which the next cannot be."""
+async def way_findings(at: Address, *, http_port: int = 80) -> AsyncIterator[Finding]:
+    """One finding a link of the way there; ends early at one without which the next cannot be (``is_the_end``)."""
     found = await name_finding(at)
     yield found
-    if found.level == "fail":
+    if is_the_end(found):
         return
     found = await port_finding(at)
     yield found
-    if found.level == "fail":
+    if is_the_end(found):
         return
     if at.scheme == "https":
         found = await certificate_finding(at)
         yield found
-        if found.level == "fail" and not at.insecure:
+        if is_the_end(found):
             return
-        yield await redirect_finding(at, http_port or 80)
+        yield await http2_finding(at)
+        yield await redirect_finding(at, http_port)
     elif not is_loopback(at.host):
         yield Finding(
             about="TLS",
@@ -103,9 +102,11 @@ async def look_at(at: Address, *, http_port: int | None = None) -> AsyncIterator
             text=f"{at.url} is not encrypted: browsers give the microphone to https pages only.",
             advice="Put nginx with a certificate in front (docs/deploy.md).",
         )
-    async with http_client(at) as client:
-        async for found in page_findings(at, client):
-            yield found
+
+
+def is_the_end(found: Finding) -> bool:
+    """Whether nothing behind this link can be reached."""
+    return found.level == "fail" and found.about in ("name", "port", "certificate")
 
 
 async def name_finding(at: Address) -> Finding:
@@ -145,7 +146,7 @@ async def certificate_finding(at: Address) -> Finding:
     """Is it vouched for, for this name, and how long?"""
     problem = ""
     try:
-        certificate = await _certificate(at, ssl.create_default_context())
+        certificate = await _certificate(at, tls_context(ca=at.ca))
     except ssl.SSLCertVerificationError as error:
         problem = error.verify_message or "not to be trusted"
     except (OSError, TimeoutError) as error:
@@ -181,33 +182,60 @@ async def _certificate(at: Address, context: ssl.SSLContext) -> x509.Certificate
 
 async def _unsound(at: Address, problem: str) -> Finding:
     """What is wrong with a certificate that was not accepted, and what to do."""
-    anything = ssl.create_default_context()
-    anything.check_hostname = False
-    anything.verify_mode = ssl.CERT_NONE
     try:
-        certificate = await _certificate(at, anything)
+        certificate = await _certificate(at, tls_context(insecure=True))
     except (OSError, TimeoutError) as error:
-        return Finding(about="certificate", level="fail", text=f"{problem}; {error}.")
-    ended = certificate.not_valid_after_utc
-    own = certificate.issuer == certificate.subject
-    if ended < datetime.now(UTC):
-        text, advice = (
-            f"it ended on {ended:%Y-%m-%d}.",
-            "Renew it: docker compose logs certbot says why it was not.",
-        )
-    elif own:
-        text = "it is self-signed: browsers warn, and give the microphone only after the warning was clicked away."
-        advice = (
-            "For the internet: compose.tls.yaml (Let's Encrypt). In your own network: docs/deploy.md, phones."
-        )
+        text, advice = f"{problem}; {error}.", "nginx's log says more."
     else:
-        text, advice = f"{problem}.", "It must name this domain, and come with its chain (fullchain.pem)."
-    level = "note" if at.insecure else "fail"
-    return Finding(about="certificate", level="fail" if level == "fail" else "note", text=text, advice=advice)
+        text, advice = _told(certificate, problem)
+    level: Literal["note", "fail"] = "note" if at.insecure else "fail"
+    return Finding(about="certificate", level=level, text=text, advice=advice)
+
+
+def _told(certificate: x509.Certificate, problem: str) -> tuple[str, str]:
+    """In words of people who run a server: what it is, and what to do."""
+    ended = certificate.not_valid_after_utc
+    if ended < datetime.now(UTC):
+        return f"it ended on {ended:%Y-%m-%d}.", "Renew it: docker compose logs certbot says why it was not."
+    if certificate.issuer == certificate.subject:
+        return (
+            "it is self-signed: browsers warn, and give the microphone only after the warning was clicked away.",
+            "For the internet: compose.tls.yaml (Let's Encrypt). In your own network: docs/deploy.md, phones.",
+        )
+    return (
+        f"{problem}.",
+        "It must name this domain, and come with its chain (fullchain.pem); an authority of your own: --ca.",
+    )
+
+
+async def http2_finding(at: Address) -> Finding:
+    """May browsers ask for the page's files side by side? Only offered and seen: we ask over HTTP/1.1."""
+    context = tls_context(insecure=True)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            _, writer = await asyncio.open_connection(at.host, at.port, ssl=context, server_hostname=at.host)
+    except (OSError, TimeoutError) as error:
+        return Finding(
+            about="HTTP/2",
+            level="note",
+            text=f"could not be tried: {error}.",
+            advice="nginx's log says more.",
+        )
+    spoken = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+    writer.close()
+    if spoken == "h2":
+        return Finding(about="HTTP/2", level="ok", text="spoken")
+    return Finding(
+        about="HTTP/2",
+        level="note",
+        text="not spoken: the page's files come a few at a time, and it opens later.",
+        advice="`http2 on;` in nginx (before 1.25.1: `listen 443 ssl http2;`), or in what stands before it.",
+    )
 
 
 async def redirect_finding(at: Address, http_port: int) -> Finding:
-    """Who types the name without https: is led there."""
+    """Who types the name without https: is led there, and nowhere else."""
     plain = Address(scheme="http", host=at.host, port=http_port, insecure=True)
     try:
         async with httpx2.AsyncClient(timeout=PATIENCE_S) as client:
@@ -220,116 +248,26 @@ async def redirect_finding(at: Address, http_port: int) -> Finding:
             advice="Publish port 80 too; Let's Encrypt needs it as well.",
         )
     target = answer.headers.get("Location", "")
-    if answer.is_redirect and target.startswith("https://"):
-        return Finding(about="redirect", level="ok", text=f"{plain.url} leads to {target}")
-    return Finding(
-        about="redirect",
-        level="fail",
-        text=f"{plain.url} answers {answer.status_code} without leading to https.",
-        advice="Let port 80 only redirect (deploy/nginx/antiphon.conf.template does).",
-    )
+    if not answer.is_redirect or urlsplit(target).scheme != "https":
+        return Finding(
+            about="redirect",
+            level="fail",
+            text=f"{plain.url} answers {answer.status_code} without leading to https.",
+            advice="Let port 80 only redirect (deploy/nginx/antiphon.conf.template does).",
+        )
+    if not _leads_to(at, target):
+        return Finding(
+            about="redirect",
+            level="fail",
+            text=f"{plain.url} leads to {target}, not to {at.url}.",
+            advice="Redirect to the name that was asked for, with the port that is published (HTTPS_PORT).",
+        )
+    return Finding(about="redirect", level="ok", text=f"{plain.url} leads to {target}")
 
 
-async def page_findings(at: Address, client: httpx2.AsyncClient) -> AsyncIterator[Finding]:
-    """The page, its headers, health, and the doors that must be closed."""
+def _leads_to(at: Address, target: str) -> bool:
     try:
-        page = await client.get("/")
-        ready = await client.get("/ready")
-    except httpx2.HTTPError as error:
-        yield Finding(
-            about="page",
-            level="fail",
-            text=f"{at.url} cannot be read: {error}.",
-            advice="nginx is there, the assistant may not be: docker compose ps, docker compose logs assistant.",
-        )
-        return
-    yield _page_finding(page)
-    yield _headers_finding(at, page)
-    yield _ready_finding(ready)
-    yield await _doors_finding(at, client)
-
-
-def _page_finding(page: httpx2.Response) -> Finding:
-    if page.status_code == 200 and "html" in page.headers.get("Content-Type", ""):
-        return Finding(about="page", level="ok", text=f"{len(page.content):,} bytes over {page.http_version}")
-    return Finding(
-        about="page",
-        level="fail",
-        text=f"/ answers {page.status_code} {page.headers.get('Content-Type', '')}.",
-        advice="502 or 504: the assistant is not running; anything else: is another site served here?",
-    )
-
-
-def _headers_finding(at: Address, page: httpx2.Response) -> Finding:
-    wrong = [name for name, words in WANTED_HEADERS.items() if words not in page.headers.get(name, "")]
-    if "unsafe-inline" in page.headers.get("Content-Security-Policy", ""):
-        wrong.append("Content-Security-Policy (allows inline code)")
-    if at.scheme == "https" and "max-age=" not in page.headers.get("Strict-Transport-Security", ""):
-        wrong.append("Strict-Transport-Security")
-    if wrong:
-        return Finding(
-            about="headers",
-            level="fail",
-            text=f"missing or too weak: {', '.join(wrong)}.",
-            advice="A proxy in between takes them off or adds its own; deploy/nginx/ passes them on.",
-        )
-    hsts = "HSTS, " if at.scheme == "https" else ""
-    return Finding(
-        about="headers", level="ok", text=f"content policy, microphone for this page only, {hsts}no sniffing"
-    )
-
-
-def _ready_finding(ready: httpx2.Response) -> Finding:
-    try:
-        body = ready.json()
-        assert isinstance(body, dict)
-    except (ValueError, AssertionError):
-        return Finding(
-            about="ready",
-            level="fail",
-            text=f"/ready answers {ready.status_code} without saying anything.",
-            advice="docker compose logs assistant",
-        )
-    if body.get("ready"):
-        return Finding(
-            about="ready",
-            level="ok",
-            text=f"{body.get('sessions')} of {body.get('max_sessions')} conversations",
-        )
-    error = body.get("error") or {}
-    why = "it is about to stop" if body.get("draining") else error.get("message") or "models are being loaded"
-    return Finding(
-        about="ready", level="fail", text=f"no calls are taken: {why}.", advice="Its log says more."
-    )
-
-
-async def _doors_finding(at: Address, client: httpx2.AsyncClient) -> Finding:
-    """What belongs to operators must be closed to us."""
-    open_doors = []
-    for path in OPERATORS_ONLY:
-        try:
-            answer = await client.get(path)
-        except httpx2.HTTPError:
-            continue
-        # The operator page itself may be shown: it asks for the token, and holds nothing.
-        if answer.status_code not in CLOSED and not (
-            path == "/operator" and "html" in answer.headers.get("Content-Type", "")
-        ):
-            open_doors.append(f"{path} ({answer.status_code})")
-    if at.scheme == "http" and is_loopback(at.host) and open_doors == ["/metrics (200)"]:
-        return Finding(
-            about="operators",
-            level="note",
-            text="/metrics is open to this machine, from which we ask (ANTIPHON_METRICS_NETWORKS).",
-            advice="Nothing, unless a proxy here leads the world to it: then set ANTIPHON_TRUSTED_PROXIES.",
-        )
-    if open_doors:
-        return Finding(
-            about="operators",
-            level="fail",
-            text=f"open to everybody: {', '.join(open_doors)}.",
-            advice="Set ANTIPHON_OPERATOR_TOKEN, and close them in nginx (OPERATOR_NETWORK).",
-        )
-    return Finding(
-        about="operators", level="ok", text="metrics, sessions and the operator page are closed to strangers"
-    )
+        there = address(target)
+    except SettingsError:
+        return False
+    return (there.host, there.port) == (at.host, at.port)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +29,9 @@ OUTPUT_RATE = 24_000
 
 TURN_PATIENCE_S = 30.0
 """From the end of the question to the end of its answer."""
+
+SLOW_MS = 1500
+"""From the end of the question to the first sound of its answer: slower is told of."""
 
 RESUME_S = 2.0
 """How soon a lost connection must be taken up again."""
@@ -212,7 +214,7 @@ class Trial:
 async def call_findings(trial: Trial) -> AsyncIterator[tuple[Finding, Answer | None]]:
     """One finding a step; the spoken turn's with its answer."""
     at = trial.at
-    where = place(at.url, insecure=at.insecure, origin=at.url)
+    where = place(at.url, insecure=at.insecure, ca=at.ca, origin=at.url)
     yield await _stranger_finding(at), None
     office = TicketOffice(where, trial.credentials)
     try:
@@ -234,13 +236,18 @@ async def call_findings(trial: Trial) -> AsyncIterator[tuple[Finding, Answer | N
 
 async def _stranger_finding(at: Address) -> Finding:
     """Another site's page must not get in."""
-    where = place(at.url, insecure=at.insecure, origin=STRANGER)
+    where = place(at.url, insecure=at.insecure, ca=at.ca, origin=STRANGER)
     try:
         link = await connect(where, Line(where, TicketOffice(where, Credentials())))
     except NotConnected as refused:
         if refused.status == 403:
             return Finding(about="origins", level="ok", text="pages of other sites are refused")
-        return Finding(about="origins", level="note", text=f"could not be tried: {refused.message}")
+        return Finding(
+            about="origins",
+            level="note",
+            text=f"could not be tried: {refused.message}",
+            advice=_advice(refused),
+        )
     link.abort()
     return Finding(
         about="origins",
@@ -254,25 +261,31 @@ async def _open_finding(line: Line) -> Finding:
     began = asyncio.get_running_loop().time()
     try:
         await line.open()
-    except (NotConnected, TimeoutError, ssl.SSLError) as error:
-        text = error.message if isinstance(error, NotConnected) else "no answer to `start`"
-        return Finding(about="WebSocket", level="fail", text=text, advice=_advice(error))
+    except (NotConnected, TimeoutError) as error:
+        return Finding(about="WebSocket", level="fail", text=_problem(error), advice=_advice(error))
     took = (asyncio.get_running_loop().time() - began) * 1000
     ticket = ", with a ticket" if line.ticketed else ""
     return Finding(about="WebSocket", level="ok", text=f"a conversation in {took:.0f} ms{ticket}")
 
 
-def _advice(error: Exception) -> str:
+def _problem(error: NotConnected | TimeoutError) -> str:
+    return error.message if isinstance(error, NotConnected) else "no answer to `start`"
+
+
+def _advice(error: NotConnected | TimeoutError) -> str:
     status = error.status if isinstance(error, NotConnected) else 0
-    if status in (400, 426, 404):
+    # Whatever else is no refusal is an answer to a plain question, by the server or by somebody else's site.
+    if 200 <= status < 400 or status in (400, 404, 405, 426):
         return "The proxy does not pass on Upgrade and Connection (deploy/nginx/antiphon.conf.template does)."
     if status in (401, 403):
         return "Give --password or --api-key; or the origin is not allowed (ANTIPHON_ALLOWED_ORIGINS)."
+    if status == 429:
+        return "This address asked too often (REQUESTS_PER_SECOND, ANTIPHON_ADDRESS_…): wait, and try again."
     if status in (502, 503, 504):
         return (
             "The assistant is full, loading or not running: docker compose ps, docker compose logs assistant."
         )
-    return "The assistant's log says more."
+    return "The logs say more: docker compose logs nginx assistant."
 
 
 async def _turn_finding(line: Line) -> tuple[Finding, Answer]:
@@ -286,16 +299,21 @@ async def _turn_finding(line: Line) -> tuple[Finding, Answer]:
             advice="antiphon doctor --providers, on the server, tells which provider fails.",
         )
         return found, answer
-    level = "ok" if answer.first_sound_ms <= 1500 else "note"
     text = f"{QUESTION!r} was answered after {answer.first_sound_ms:.0f} ms"
-    return Finding(about="spoken turn", level="ok" if level == "ok" else "note", text=text), answer
+    if answer.first_sound_ms <= SLOW_MS:
+        return Finding(about="spoken turn", level="ok", text=text), answer
+    advice = "The longest bar below says who takes the time; doctor --providers, on the server, asks each alone."
+    return Finding(about="spoken turn", level="note", text=text, advice=advice), answer
 
 
 async def _resume_finding(line: Line) -> Finding:
     """A connection that is lost must not be the end of the conversation."""
     if line.session is None or line.session.resume_token is None:
         return Finding(
-            about="resume", level="note", text="this server does not take up lost connections again"
+            about="resume",
+            level="note",
+            text="this server does not take up lost connections again",
+            advice="ANTIPHON_RESUME_GRACE_S says for how long it would; 0 is never.",
         )
     session_id = line.session.session_id
     line.vanish()
@@ -304,7 +322,8 @@ async def _resume_finding(line: Line) -> Finding:
     try:
         await line.open(resume=True)
     except (NotConnected, TimeoutError) as error:
-        return Finding(about="resume", level="fail", text=f"the second connection was refused: {error}.")
+        text = f"the second connection was refused: {_problem(error)}."
+        return Finding(about="resume", level="fail", text=text, advice=_advice(error))
     took = asyncio.get_running_loop().time() - began
     if not line.session.resumed or line.session.session_id != session_id:
         return Finding(
@@ -333,11 +352,22 @@ async def _watch_finding(line: Line, seconds: float) -> Finding:
                 advice="Is a second replica running? ./rolling-update keeps one ready (docs/deploy.md).",
             )
         moves, longest = moves + 1, max(longest, loop.time() - lost_at)
-    said = "was told before" if line.going_away else "was not told before"
     text = f"{moves} move{'s' * (moves != 1)} in {seconds:.0f} s; longest gap {longest:.1f} s"
-    text += f", {said}" if moves else ""
-    level = "ok" if longest <= RESUME_S else "note"
-    return Finding(about="deploy", level="ok" if level == "ok" else "note", text=text)
+    if moves and not line.going_away:
+        return Finding(
+            about="deploy",
+            level="note",
+            text=f"{text}; the call was not told before.",
+            advice="Let replicas leave in peace: SIGTERM, and stop_grace_period longer than a reply (compose.yaml).",
+        )
+    if longest > RESUME_S:
+        return Finding(
+            about="deploy",
+            level="note",
+            text=f"{text}: callers hear it.",
+            advice="Keep a replica ready while another leaves: ./rolling-update (docs/deploy.md).",
+        )
+    return Finding(about="deploy", level="ok", text=f"{text}, was told before" if moves else text)
 
 
 async def _came_back(line: Line, until: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 
 import click
@@ -11,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from antiphon.cli.deployment import Address, address, look_at
+from antiphon.cli.deployment import Address, address, is_the_end, way_findings
 from antiphon.cli.deployment_call import Answer, Trial, call_findings
+from antiphon.cli.deployment_page import page_findings
 from antiphon.cli.finding import Finding
 from antiphon.cli.waterfall import waterfall
 from antiphon.load.tickets import Credentials
@@ -30,6 +32,11 @@ MARKS = {"ok": ("✓", "green"), "note": ("·", "yellow"), "fail": ("✗", "red"
     help="Where the server asks for one.",
 )
 @click.option("--api-key", envvar="ANTIPHON_VERIFY_API_KEY", default="", help="Where your backend has one.")
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Certificates to trust instead of this machine's: of an authority of your own.",
+)
 @click.option("--insecure", is_flag=True, help="Go on in spite of a certificate that nobody vouches for.")
 @click.option("--http-port", type=int, default=80, show_default=True, help="Where plain HTTP is answered.")
 @click.option(
@@ -47,6 +54,7 @@ def verify(
     url: str,
     password: str,
     api_key: str,
+    ca: str | None,
     insecure: bool,
     http_port: int,
     no_turn: bool,
@@ -54,8 +62,8 @@ def verify(
     as_json: bool,
 ) -> None:
     """Walk the chain to the deployment at URL as a user would, and say of each link whether it holds and how to
-    mend it: name, port, certificate, redirect, headers, health, closed doors, WebSocket, ticket, a spoken turn with
-    its waterfall, a lost connection.
+    mend it: name, port, certificate, HTTP/2, redirect, headers, health, closed doors, WebSocket, ticket, a spoken
+    turn with its waterfall, a lost connection.
 
     The exit status is 1 when a link is broken.
     """
@@ -63,7 +71,7 @@ def verify(
         raise click.UsageError(
             "--watch needs a turn: a conversation without a word in it is not kept for anybody."
         )
-    at = address(url, insecure=insecure)
+    at = address(url, insecure=insecure, ca=ca)
     trial = Trial(
         at=at, credentials=Credentials(password=password, bearer=api_key), speak=not no_turn, watch_s=watch
     )
@@ -82,18 +90,23 @@ def verify(
 async def _walk(trial: Trial, at: Address, http_port: int, console: Console, *, as_json: bool) -> int:
     """Tell each finding as it comes; how many were failures."""
     failed = 0
-    reached = True
-    async for finding in look_at(at, http_port=http_port):
+    async for finding, answer in _findings(trial, at, http_port):
         failed += finding.level == "fail"
-        reached = reached and not (
-            finding.level == "fail" and finding.about in ("name", "port", "certificate")
-        )
-        _tell(finding, None, console, as_json=as_json)
-    if reached:
-        async for finding, answer in call_findings(trial):
-            failed += finding.level == "fail"
-            _tell(finding, answer, console, as_json=as_json)
+        _tell(finding, answer, console, as_json=as_json)
     return failed
+
+
+async def _findings(
+    trial: Trial, at: Address, http_port: int
+) -> AsyncIterator[tuple[Finding, Answer | None]]:
+    async for finding in way_findings(at, http_port=http_port):
+        yield finding, None
+        if is_the_end(finding):
+            return
+    async for finding in page_findings(at):
+        yield finding, None
+    async for found in call_findings(trial):
+        yield found
 
 
 def _tell(finding: Finding, answer: Answer | None, console: Console, *, as_json: bool) -> None:

@@ -88,11 +88,12 @@ def place(
         raise SettingsError(f"{url!r} is not the address of a server; write it as http://127.0.0.1:8000")
     path = parts.path if parts.path not in ("", "/") else "/ws/voice"
     uri = parse_uri(f"{scheme}://{parts.netloc}{path}")
-    tls = _tls(insecure=insecure, ca=ca) if uri.secure else None
+    tls = tls_context(insecure=insecure, ca=ca) if uri.secure else None
     return Place(uri=uri, tls=tls, origin=origin, local_address=local_address)
 
 
-def _tls(*, insecure: bool, ca: str | None) -> ssl.SSLContext:
+def tls_context(*, insecure: bool = False, ca: str | None = None) -> ssl.SSLContext:
+    """Trusts the certificates in the file ``ca``, this machine's without it, or any. Raises SettingsError."""
     try:
         context = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
