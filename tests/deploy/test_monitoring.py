@@ -22,12 +22,16 @@ def test_prometheus_scrapes_the_assistant_and_has_the_rules(tmp_path: Path) -> N
         made.write_secret("operator_token", TOKEN)
         made.write_secret("grafana_password", "only a test of it")
         made.compose("up", "--detach", "--wait", "assistant", "prometheus")
+        # As the guide says; nobody has to be there for Prometheus to know whom to tell.
+        (made.folder / "prometheus" / "alertmanagers.yml").write_text("- targets: [alertmanager.test:9093]\n")
         # Prometheus looks every 15 s: its visit stands in the assistant's log.
         log_has(made.containers("assistant")[0], '"path": "/metrics"', within_s=60)
         assert answered(port, "up{job='antiphon'}") == "1"
         assert answered(port, "antiphon_sessions_max") == "50"
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             rules = client.get("/api/v1/rules").json()["data"]["groups"]
+            told = client.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
+        assert [each["url"] for each in told] == ["http://alertmanager.test:9093/api/v2/alerts"]
         names = {rule["name"] for group in rules for rule in group["rules"]}
         assert {"AntiphonBudgetSpent", "AntiphonBudgetNear"} <= names
         assert all(rule["health"] in ("ok", "unknown") for group in rules for rule in group["rules"])
