@@ -302,7 +302,9 @@ async def _turn_finding(line: Line) -> tuple[Finding, Answer]:
     text = f"{QUESTION!r} was answered after {answer.first_sound_ms:.0f} ms"
     if answer.first_sound_ms <= SLOW_MS:
         return Finding(about="spoken turn", level="ok", text=text), answer
-    advice = "The longest bar below says who takes the time; doctor --providers, on the server, asks each alone."
+    advice = (
+        "The longest bar below says who takes the time; doctor --providers, on the server, asks each alone."
+    )
     return Finding(about="spoken turn", level="note", text=text, advice=advice), answer
 
 
