@@ -119,7 +119,11 @@ async def test_a_server_that_is_not_there_is_named() -> None:
 
 @pytest.mark.real_time
 async def test_a_server_that_lets_nobody_in_is_told_of() -> None:
-    async with open_house() as house:
+    # Somebody is being answered, and heard out: till then the server is there.
+    assistant = scripted_assistant(reply="It is Paris, which lies on the river Seine.", letter_s=0.2)
+    async with open_house(assistant=assistant) as house, house.call() as other:
+        await other.says(type="text", text="What is the capital of France?")
+        await other.until("audio_started")
         house.application.registry.draining.set()
         (result,) = await said(house, "Hello")
     assert "the server is restarting" in result.error
