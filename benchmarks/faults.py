@@ -3,6 +3,9 @@
     python benchmarks/faults.py                      # 1,000 turns by 20 callers: about six minutes
     python benchmarks/faults.py --turns 100          # a look
     python benchmarks/faults.py --fallback vendor    # whose fallbacks fail as often as the first
+    python benchmarks/faults.py --fallback none      # nobody else to ask
+    python benchmarks/faults.py --http2              # all requests share one connection, over TLS
+    python benchmarks/faults.py --sockets            # Deepgram hears and ElevenLabs speaks, over WebSockets
 
 Callers talk to the real engine; it asks vendor servers over real sockets (recognition 300 ms, first token 300 ms,
 first sound 200 ms), with fallbacks that stand for the embedded models. Then one vendor dies and comes back.
@@ -17,9 +20,10 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -27,6 +31,8 @@ import uvloop
 from benchmarks.fault_run import Outcome, hold_calls
 from benchmarks.plot import percentile
 from benchmarks.vendor_servers import Fault, VendorServers, VendorWorld, open_vendor_servers
+from benchmarks.vendor_servers.deepgram_sockets import deepgram_sockets
+from benchmarks.vendor_servers.elevenlabs_sockets import elevenlabs_sockets
 
 from antiphon.app.assistant import open_assistant
 from antiphon.conversation.config import Providers
@@ -38,11 +44,21 @@ from antiphon.settings import Settings, load_settings
 from antiphon.telemetry.logs import configure_logs
 
 Fallback = Literal["embedded", "vendor", "none"]
+Over = Literal["http1", "http2", "sockets"]
+
+FALLBACKS = ("scripted", "groq", "localai")
+"""Whoever does not come first in a chain."""
 
 FAILING, STALLING, STALL_S = 0.1, 0.05, 30.0
 
 FAILURES: tuple[Fault, ...] = ("fail", "overloaded", "gateway", "rate_limit", "cut", "malformed")
 """What a failing request meets, in equal parts; a text or sound that is empty as well."""
+
+SOCKET_FAILURES: tuple[Fault, ...] = ("fail", "overloaded", "cut", "malformed")
+"""The same on a socket that is open already. All of them end it, for everybody who speaks over it."""
+
+SOCKET_ASR_MS = 50
+"""For each interim result and the final one: words come while they are spoken."""
 
 REPLY = "It is a number that people like very much."
 
@@ -65,19 +81,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=1_000)
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--fallback", choices=("embedded", "vendor", "none"), default="embedded")
+    over = parser.add_mutually_exclusive_group()
+    over.add_argument("--http2", dest="over", action="store_const", const="http2", default="http1")
+    over.add_argument("--sockets", dest="over", action="store_const", const="sockets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", action="store_true", help="show what the server logs")
     return parser.parse_args()
 
 
-def settings(url: str, second: str, fallback: Fallback) -> Settings:
-    """A vendor, and who answers instead."""
+def settings(url: str, second: str, fallback: Fallback, **more: str) -> Settings:
+    """A vendor, and who answers instead; ``more`` chooses others for a part: ``asr="deepgram"``."""
     # Two vendors need two names: Groq's format is OpenAI's.
     instead = {"embedded": ",scripted", "vendor": ",groq:second,scripted", "none": ""}[fallback]
     chosen = {
-        "asr": f"openai{instead}",
+        "asr": more.pop("asr", "openai") + instead,
         "llm": f"openai{instead}",
-        "tts": f"openai{instead.replace('groq:second', 'localai:second')}",
+        "tts": more.pop("tts", "openai") + instead.replace("groq:second", "localai:second"),
         "ear": "scripted",
         "openai_base_url": f"{url}/v1",
         "openai_api_key": "sk-benchmark",
@@ -86,14 +105,15 @@ def settings(url: str, second: str, fallback: Fallback) -> Settings:
         "localai_base_url": f"{second}/v1",
         "scripted_reply": REPLY,
         "speech_cache_mb": "0",
+        **more,
     }
     return load_settings({}, folder=Path("/nonexistent"), overrides=chosen).settings
 
 
-def unsteady(seed: int) -> VendorWorld:
-    """A vendor that fails at random."""
+def unsteady(seed: int, *, sockets: bool = False) -> VendorWorld:
+    """A vendor that fails at random; one with ``sockets`` hears and speaks over them."""
     world = VendorWorld(
-        asr_ms=300,
+        asr_ms=SOCKET_ASR_MS if sockets else 300,
         llm_ms=300,
         tts_ms=200,
         tokens_per_s=50,
@@ -102,13 +122,15 @@ def unsteady(seed: int) -> VendorWorld:
         stall_s=STALL_S,
     )
     for number, kind in enumerate(("asr", "llm", "tts")):
-        world.faults[kind].extend(_faults(seed + number, empty=kind != "asr"))  # type: ignore[index]
+        failures = SOCKET_FAILURES if sockets and kind != "llm" else FAILURES
+        if kind != "asr":
+            failures = (*failures, "empty")
+        world.faults[kind].extend(_faults(seed + number, failures))  # type: ignore[index]
     return world
 
 
-def _faults(seed: int, *, empty: bool) -> Iterator[Fault | None]:
+def _faults(seed: int, kinds: Sequence[Fault]) -> Iterator[Fault | None]:
     dice = random.Random(seed)
-    kinds = (*FAILURES, "empty") if empty else FAILURES
     for _ in range(50_000):
         at = dice.random()
         if at < FAILING:
@@ -120,12 +142,52 @@ def _faults(seed: int, *, empty: bool) -> Iterator[Fault | None]:
 @asynccontextmanager
 async def opened(given: argparse.Namespace) -> AsyncIterator[tuple[Assistant, VendorServers]]:
     """The providers, the first of which is unsteady, as is a second vendor."""
-    async with (
-        open_vendor_servers(unsteady(given.seed)) as servers,
-        open_vendor_servers(unsteady(given.seed + 100)) as second,
-        open_assistant(settings(servers.url, second.url, given.fallback), lambda _: None) as assistant,
-    ):
-        yield assistant, servers
+    speaking: Literal["http", "http2"] = "http2" if given.over == "http2" else "http"
+    world = unsteady(given.seed, sockets=given.over == "sockets")
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(open_vendor_servers(world, speaking=speaking))
+        second = await stack.enter_async_context(
+            open_vendor_servers(unsteady(given.seed + 100), speaking=speaking)
+        )
+        stack.enter_context(trusted(servers, second))
+        more: dict[str, str] = {}
+        if given.over == "sockets":
+            more = await over_sockets(world, stack)
+        chosen = settings(servers.url, second.url, given.fallback, **more)
+        yield await stack.enter_async_context(open_assistant(chosen, lambda _: None)), servers
+
+
+async def over_sockets(world: VendorWorld, stack: AsyncExitStack) -> dict[str, str]:
+    """The settings for those who hear and speak over them, in the same world."""
+    hears = await stack.enter_async_context(deepgram_sockets(world))
+    speaks = await stack.enter_async_context(elevenlabs_sockets(world))
+    return {
+        "asr": "deepgram",
+        "deepgram_api_key": "benchmark",
+        "deepgram_base_url": hears.url,
+        "tts": "elevenlabs",
+        "elevenlabs_api_key": "benchmark",
+        "elevenlabs_base_url": speaks.url,
+    }
+
+
+@contextmanager
+def trusted(*servers: VendorServers) -> Iterator[None]:
+    """Certificates of servers with TLS are taken, as an operator would have it with those of a company."""
+    certificates = [server.certificate.read_text() for server in servers if server.certificate]
+    if not certificates:
+        yield
+        return
+    before = os.environ.get("SSL_CERT_FILE")
+    with TemporaryDirectory() as folder:
+        bundle = Path(folder) / "certificates.pem"
+        bundle.write_text("\n".join(certificates))
+        os.environ["SSL_CERT_FILE"] = str(bundle)
+        try:
+            yield
+        finally:
+            del os.environ["SSL_CERT_FILE"]
+            os.environ.update({"SSL_CERT_FILE": before} if before else {})
 
 
 def sockets() -> int:
@@ -164,6 +226,7 @@ async def fault_run(given: argparse.Namespace) -> dict[str, str]:
             f"{percentile(lags, 99) * 1000:.0f} / {max(lags) * 1000:.0f} ms"
         )
         await settled(servers)
+        figures["connections to the first vendor"] = str(len(servers.world.connections))
         figures["requests left under way"] = str(servers.world.under_way)
     gc.collect()
     await asyncio.sleep(0.2)  # transports close in the next turns of the loop
@@ -187,7 +250,7 @@ def report(outcome: Outcome, assistant: Assistant) -> dict[str, str]:
     """The figures of the run."""
     firsts = outcome.first_sounds_ms()
     outcomes = Counter(call.outcome for turn in outcome.turns for call in turn.calls)
-    by_fallback = sum(any(not name.startswith("openai") for name in turn.providers) for turn in outcome.turns)
+    by_fallback = sum(any(name.startswith(FALLBACKS) for name in turn.providers) for turn in outcome.turns)
     faults = {cause: count for cause, count in outcomes.most_common() if cause not in ("ok", "cancelled")}
     for state in assistant.health():
         print(
@@ -201,6 +264,7 @@ def report(outcome: Outcome, assistant: Assistant) -> dict[str, str]:
         "turns": str(len(outcome.turns)),
         "turns answered": f"{outcome.answered:.2%}",
         "of them with a fallback's help": str(by_fallback),
+        "spoken apologies": str(sum(turn.apologised for turn in outcome.turns)),
         "failed requests in them": str(sum(faults.values())),
         "first sound p50 / p95 / max": (
             f"{percentile(firsts, 50):.0f} / {percentile(firsts, 95):.0f} / {max(firsts):.0f} ms"
@@ -262,7 +326,10 @@ async def ask(providers: Providers) -> list[Attempt]:
 
 async def main(given: argparse.Namespace) -> None:
     configure_logs(level="warning" if given.log else "error", form="pretty")
-    print(f"{given.turns} turns by {given.sessions} callers, fallback: {given.fallback}", flush=True)
+    print(
+        f"{given.turns} turns by {given.sessions} callers, over {given.over}, fallback: {given.fallback}",
+        flush=True,
+    )
     figures = await fault_run(given)
     figures |= await dying()
     print(f"\n| {'':34} | {'measured':>24} | {'wanted':>9} |\n|---|---|---|")

@@ -72,6 +72,8 @@ class Socket:
     query: dict[str, str]
     contexts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Open ones, and what each was opened with."""
+    ended: set[str] = field(default_factory=set)
+    """Those that ended by themselves; the client may learn of it after its next text."""
 
 
 class _Gone(Exception):
@@ -172,9 +174,14 @@ class ElevenLabsSockets:
 
     async def _take(self, socket: Socket, message: dict[str, Any], group: asyncio.TaskGroup) -> None:
         context = message["context_id"]
+        if context in socket.ended:
+            return
         if message.get("close_context"):
             self.closed.append(context)
-            self.world.left_early += socket.contexts[context]["speaking"]
+            held = socket.contexts[context]
+            self.world.left_early += held["speaking"]
+            self.world.under_way -= held["speaking"]
+            held["speaking"] = 0
             lock = socket.contexts[context]["lock"]
             group.create_task(self._finish(socket, context, lock))
         elif context not in socket.contexts:
@@ -217,8 +224,9 @@ class ElevenLabsSockets:
         try:
             await self._speak(socket, context, text, fault, held["lock"])
         finally:
-            held["speaking"] -= 1
-            self.world.under_way -= 1
+            if held["speaking"]:  # else the client did not want it to the end
+                held["speaking"] -= 1
+                self.world.under_way -= 1
             self.world.settled.set()
 
     async def _speak(
@@ -243,6 +251,7 @@ class ElevenLabsSockets:
                     return
                 case "empty":
                     socket.contexts.pop(context, None)
+                    socket.ended.add(context)
                     await connection.send(json.dumps({"audio": "", "isFinal": True, "contextId": context}))
                     return
                 case "huge":

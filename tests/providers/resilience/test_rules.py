@@ -214,12 +214,13 @@ def test_what_may_pass_is_tried_again_and_then_elsewhere() -> None:
         again = step or again
 
 
-def test_with_nobody_else_it_is_asked_three_times_at_growing_intervals() -> None:
+def test_with_nobody_else_it_is_asked_four_times_at_growing_intervals() -> None:
     it = plan(1)
     it.first(0.0)
-    steps = [it.after(it.chain.preferred, failure("cut"), 0.0) for _ in range(3)]
+    steps = [it.after(it.chain.preferred, failure("cut"), 0.0) for _ in range(4)]
     waits = [None if step is None else step.wait_s for step in steps]
-    assert waits == [it.chain.limits.retry_wait_s, 4 * it.chain.limits.retry_wait_s, None]
+    wait_s = it.chain.limits.retry_wait_s
+    assert waits == [wait_s, 4 * wait_s, 16 * wait_s, None]
 
 
 @pytest.mark.parametrize(("cause", "asked"), [("empty", True), ("overloaded", True), ("timeout", False)])
