@@ -13,7 +13,7 @@ CERTIFICATE = "/etc/letsencrypt/live/talk.example.org"
 
 TRY = f"""
 mkdir -p {CERTIFICATE} /var/log/nginx /run /var/lib/nginx &&
-cp /certificate/fullchain.pem /certificate/privkey.pem {CERTIFICATE}/ &&
+cp /certificate/self-signed/fullchain.pem /certificate/self-signed/privkey.pem {CERTIFICATE}/ &&
 printf 'events {{}}\\nhttp {{ include /site.conf; }}\\n' > /tmp/nginx.conf &&
 nginx -t -c /tmp/nginx.conf
 """
