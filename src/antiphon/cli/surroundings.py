@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import http.client
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-from cryptography import x509
+from datetime import UTC, datetime
 
 from antiphon.cli.finding import Finding
 from antiphon.errors import StoreUnavailable
 from antiphon.settings import Settings
 from antiphon.store.valkey import open_valkey
-
-ENDS_SOON = timedelta(days=14)
-"""Renewing usually happens thirty days before the end: with less than this left, it fails."""
+from antiphon.telemetry.certificate import certificate_problem
 
 
 def answers_already(settings: Settings) -> bool:
@@ -61,32 +56,17 @@ async def _store_problem(url: str) -> str:
 
 
 def certificate_findings(settings: Settings) -> Iterator[Finding]:
-    """Whether the certificate in front is about to end."""
+    """Whether the certificate in front is for the domain, and good for a while."""
     if settings.certificate is None:
         return
-    problem = certificate_problem(settings.certificate, datetime.now(UTC))
+    problem = certificate_problem(settings.certificate, settings.domain, datetime.now(UTC))
     if problem:
         yield Finding(
             about="certificate",
             level="note",
             text=problem,
-            advice="Renew it (docs/deploy.md, certificates); nginx takes the new one by itself.",
+            advice="Renew or replace it (docs/deploy.md, certificates); nginx takes the new one by itself.",
         )
     else:
-        yield Finding(about="certificate", level="ok", text=f"{settings.certificate} is good")
-
-
-def certificate_problem(path: Path, now: datetime) -> str:
-    """What is wrong with the file, for people; empty when nothing is."""
-    try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}"
-    except ValueError:
-        return f"{path} is not a PEM certificate"
-    end = certificate.not_valid_after_utc
-    if end <= now:
-        return f"{path} ended on {end:%Y-%m-%d}: browsers refuse it"
-    if end - now < ENDS_SOON:
-        return f"{path} ends on {end:%Y-%m-%d}, in {(end - now).days} days"
-    return ""
+        whom = f" for {settings.domain}" if settings.domain else ""
+        yield Finding(about="certificate", level="ok", text=f"{settings.certificate} is good{whom}")

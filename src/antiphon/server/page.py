@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+from antiphon.errors import SettingsError
 
 CONTENT_TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
@@ -38,9 +41,19 @@ class Asset:
     """ETag: of the content, so that every start of the server with the same files gives the same."""
 
 
-def read_page(folder: Traversable | None = None) -> dict[str, Asset]:
-    """All files of the page by their path below ``/assets/``; ``index.html`` among them."""
-    return dict(_walk(folder if folder is not None else files("antiphon") / "web", ""))
+def read_page(own: Path | None = None) -> dict[str, Asset]:
+    """All files of the page by their path below ``/assets/``; ``index.html`` among them. Those of the operator's own
+    folder take the place of ours. Raises SettingsError when it cannot be read."""
+    assets = dict(_walk(files("antiphon") / "web", ""))
+    if own is not None:
+        try:
+            assets |= _walk(own, "")
+        except OSError as error:
+            raise SettingsError(
+                f"ANTIPHON_PAGE={str(own)!r} cannot be read: {error.strerror}. It must be a folder of files that the"
+                " user of the server may read."
+            ) from error
+    return assets
 
 
 def _walk(folder: Traversable, prefix: str) -> list[tuple[str, Asset]]:
