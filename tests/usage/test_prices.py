@@ -17,7 +17,7 @@ from antiphon.conversation.events import ProviderCall
 from antiphon.errors import SettingsError
 from antiphon.providers.base import Usage
 from antiphon.usage.money import micros, shown
-from antiphon.usage.prices import PriceBook, open_prices, parse_prices
+from antiphon.usage.prices import CALLS_KEPT, PriceBook, open_prices, parse_prices
 
 DAY = date(2026, 11, 23)
 
@@ -33,6 +33,23 @@ def cost(prices: PriceBook, of: ProviderCall, day: date = DAY) -> int | None:
 
 
 SHIPPED = open_prices()
+
+
+def test_a_call_is_priced_once_and_anew_on_another_day() -> None:
+    row = '[[price]]\nprovider = "vendor"\nmodel = "voice"\nunit = "request"\nsource = "…"\n'
+    until = row + "price = 1\nretired = 2026-11-24\n"
+    prices = PriceBook(parse_prices(until + row + "price = 2\nvalid_from = 2026-11-24\n", file="test.toml"))
+    spoken = call("vendor:voice", "tts")
+    assert prices.price(spoken, DAY) is prices.price(spoken, DAY)
+    assert cost(prices, spoken) == 1_000_000
+    assert cost(prices, spoken, date(2026, 11, 24)) == 2_000_000
+    assert cost(prices, spoken) == 1_000_000
+
+
+def test_calls_that_are_forgotten_are_priced_again() -> None:
+    """By where a call lies in memory it is known again: another one may lie there later."""
+    for number in range(3 * CALLS_KEPT):
+        assert cost(SHIPPED, call("openai:tts-1", "tts", characters=number)) == 15 * number
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,10 @@ class CallLog:
     def take(self) -> tuple[ProviderCall, ...]:
         """The calls since the last ``take``, those for discarded replies marked."""
         calls, self._calls = self._calls, []
-        marked = tuple(replace(call, discarded=call.reply_id in self._discarded) for call in calls)
+        # The same objects as were told when they ended, so that listeners know them again.
+        marked = tuple(
+            replace(call, discarded=True) if call.reply_id in self._discarded else call for call in calls
+        )
         self._discarded.clear()
         return marked
 

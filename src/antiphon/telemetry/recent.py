@@ -15,6 +15,7 @@ from antiphon.conversation.listening import SessionFacts
 from antiphon.telemetry.metrics import TraceOf, short_id
 from antiphon.telemetry.minutes import Minutes
 from antiphon.telemetry.pricing import MICRO, Price, free_or_unknown
+from antiphon.telemetry.signs import sign
 from antiphon.telemetry.tally import failed, wasted_micro
 
 KEEP_TURNS = 200
@@ -107,7 +108,8 @@ class Recent:
             return
         match event:
             case events.Decision():
-                self.minutes.at(self._now()).decided(event)
+                if (found := sign(event)) is not None:
+                    self.minutes.at(self._now()).signs[found] += 1
             case events.ProviderCall():
                 self._called(event)
             case events.ReplyDone():

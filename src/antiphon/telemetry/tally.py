@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from antiphon.conversation.events import Decision, ProviderCall, ReplyDone
-from antiphon.telemetry.signs import sign, withdrawn
+from antiphon.conversation.events import ProviderCall, ReplyDone
+from antiphon.telemetry.signs import withdrawn
 from antiphon.telemetry.spread import Spread
 
 
@@ -106,11 +106,6 @@ class Tally:
                 self.stage(stage).add(ms)
         for key, micro in wasted.items():
             self.provider(*key).wasted_micro += micro
-
-    def decided(self, event: Decision) -> None:
-        """Counts it when it is a sign of something."""
-        if found := sign(event):
-            self.signs[found] += 1
 
     def stage(self, name: str) -> Spread:
         """The stage's, made when it is new."""

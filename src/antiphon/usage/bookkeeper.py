@@ -19,12 +19,12 @@ from itertools import count
 
 import structlog
 
-from antiphon.conversation.events import Event, ProviderCall, ReplyDone
+from antiphon.conversation.events import Event, ProviderCall
 from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import StoreUnavailable
 from antiphon.store.retention import first_kept
 from antiphon.usage.alerts import Alert, ledger_alert, threshold_alert, unpriced_alert
-from antiphon.usage.books import Batch, Books, Crossed, Line, Written
+from antiphon.usage.books import Batch, Books, Crossed, Written
 from antiphon.usage.budgets import Limits, Past, Tally
 from antiphon.usage.calendar import Calendar
 from antiphon.usage.entry import Entry, day_account, entry_of
@@ -49,7 +49,7 @@ FAREWELL_S = 3.0
 told by whoever starts next."""
 
 NAMES_KEPT = 256
-"""Models without a price, and lines of totals, that are told apart: names come from vendors."""
+"""Models without a price that are told apart: names come from vendors."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -107,8 +107,6 @@ class Bookkeeper:
         """Thresholds that the operator does not know of yet, and this server tells of."""
         self._all_told = asyncio.Event()
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(8),) for number in count(1))
-        self._lines: dict[tuple[str, str, str], _Running] = {}
-        self._discarded = 0
         self._turn_cost: dict[str, int] = {}
         self.dearest_turn = 0.0
         """Micro-dollars of the dearest turn of late: what a reservation has to cover."""
@@ -121,13 +119,8 @@ class Bookkeeper:
 
     def told(self, session_id: str, event: Event) -> None:
         """Book calls as they end."""
-        match event:
-            case ProviderCall():
-                self._book(session_id, event)
-            case ReplyDone():
-                self._discarded += sum(self.cost(call) or 0 for call in event.calls if call.discarded)
-            case _:
-                pass
+        if isinstance(event, ProviderCall):
+            self._book(session_id, event)
 
     def closed(self, session_id: str, reason: str) -> None:
         """Calls that end later are told before this."""
@@ -162,7 +155,6 @@ class Bookkeeper:
         )
         if priced is None:
             self._note_unpriced(f"{entry.provider}:{entry.model}")
-        self._add_line(entry)
         for account in entry.accounts:
             self.tally.expect(account, entry.micros or 0)
         self._turn_cost[session_id] = self._turn_cost.get(session_id, 0) + (entry.micros or 0)
@@ -176,14 +168,6 @@ class Bookkeeper:
         self.unpriced[name] = self.unpriced.get(name, 0) + 1
         if first:
             self.alert(unpriced_alert(name))
-
-    def _add_line(self, entry: Entry) -> None:
-        key = entry.kind, entry.provider, entry.model
-        if key not in self._lines and len(self._lines) >= NAMES_KEPT:
-            key = entry.kind, entry.provider, "others"
-        if key not in self._lines:
-            self._lines[key] = _Running(*key)
-        self._lines[key].add(entry)
 
     # ---- turns --------------------------------------------------------------------------------------------
 
@@ -313,8 +297,9 @@ class Bookkeeper:
         taken = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
         entries = tuple(item for item in taken if isinstance(item, Entry))
         limits: dict[str, int] = {}
-        for entry in entries if self.limits else ():
-            limits |= self.limits.of(day=entry.day, session=entry.session, caller=entry.caller)
+        whose = {(entry.day, entry.session, entry.caller) for entry in entries} if self.limits else ()
+        for day, session, caller in whose:
+            limits |= self.limits.of(day=day, session=session, caller=caller)
         released = tuple(item.id for item in taken if isinstance(item, _Released))
         told = tuple(item.name for item in taken if isinstance(item, _Told))
         return Batch(id=next(self._ids), entries=entries, released=released, limits=limits, told=told)
@@ -393,54 +378,7 @@ class Bookkeeper:
             past=self.past,
             degraded=self.past == "degrade"
             and bool(self.tally.used_up(self.limits.of_day(today.isoformat()))),
-            lines=tuple(running.line() for running in self._lines.values()),
-            discarded=self._discarded,
-            unpriced=dict(self.unpriced),
             unwritten=self._unwritten,
             lost=self.lost,
             stale_prices=len(self.prices.stale(today, self.prices.in_use)),
-        )
-
-
-class _Running:
-    """A sum that grows: booked with every call, so nothing is made anew for it."""
-
-    def __init__(self, kind: str, provider: str, model: str) -> None:
-        self._who = kind, provider, model
-        self._calls = self._failed = self._audio_ms = self._input = self._cached = self._output = 0
-        self._characters = self._micros = self._unpriced = self._speculative = self._cancelled = 0
-
-    def add(self, entry: Entry) -> None:
-        """One call more."""
-        micros = entry.micros or 0
-        self._calls += 1
-        self._failed += entry.outcome not in ("ok", "cancelled")
-        self._audio_ms += entry.audio_ms
-        self._input += entry.input_tokens
-        self._cached += entry.cached_tokens
-        self._output += entry.output_tokens
-        self._characters += entry.characters
-        self._micros += micros
-        self._unpriced += entry.micros is None
-        self._speculative += micros * entry.speculative
-        self._cancelled += micros * entry.cancelled
-
-    def line(self) -> Line:
-        """As it stands."""
-        kind, provider, model = self._who
-        return Line(
-            kind=kind,
-            provider=provider,
-            model=model,
-            calls=self._calls,
-            failed=self._failed,
-            audio_ms=self._audio_ms,
-            input_tokens=self._input,
-            cached_tokens=self._cached,
-            output_tokens=self._output,
-            characters=self._characters,
-            micros=self._micros,
-            unpriced=self._unpriced,
-            speculative_micros=self._speculative,
-            cancelled_micros=self._cancelled,
         )

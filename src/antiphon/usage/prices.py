@@ -34,6 +34,9 @@ STALE_AFTER = timedelta(days=180)
 TARIFFS_KEPT = 256
 """Models whose rows were looked up; far more than a server uses, and names come from vendors."""
 
+CALLS_KEPT = 512
+"""Calls whose price is remembered for whoever asks next: 50 sessions with a turn under way have some 250."""
+
 ALONE: frozenset[Meter] = frozenset({"requests", "compute", "free"})
 """Meters that price a call of any kind by themselves: an operator's row with one ends the shipped rows of its model."""
 
@@ -109,8 +112,9 @@ class PriceBook:
         self._asked: dict[tuple[str, str, str, str], Tariff | None] = {}
         """Provider as it is named, model that answered, transport and kind → its rows of ``_day``; None: no price."""
         self._day = date.min
-        self._last: tuple[ProviderCall | None, date, Priced | None] = (None, date.min, None)
-        """The last call's price: the ledger, metrics and the caller's message each ask for it."""
+        self._priced: dict[int, tuple[ProviderCall, Priced | None]] = {}
+        """``id`` of each of ``_day``'s last calls → that very call, its price: the ledger, metrics, the operator's page
+        and the caller's message each ask, when a call ends and when its reply does."""
 
     @property
     def rows(self) -> tuple[PriceRow, ...]:
@@ -124,18 +128,24 @@ class PriceBook:
 
     def price(self, call: ProviderCall, day: date) -> Priced | None:
         """What a call costs on a day; None when no row says so."""
-        last, on, priced = self._last
-        if call is not last or day != on:
-            priced = self._price(call, day)
-            self._last = call, day, priced
+        if day != self._day:
+            self._asked.clear()
+            self._priced.clear()
+            self._day = day
+        known = self._priced.get(id(call))  # which is nobody else's as long as the call is kept here
+        if known is not None:
+            return known[1]
+        if len(self._priced) >= CALLS_KEPT:
+            self._priced.clear()
+        priced = self._price(call, day)
+        self._priced[id(call)] = call, priced
         return priced
 
     def _price(self, call: ProviderCall, day: date) -> Priced | None:
         if call.cached or (call.outcome in TURNED_AWAY and call.first_ms is None):
             return Priced(micros=0)
-        if day != self._day or len(self._asked) >= TARIFFS_KEPT:
+        if len(self._asked) >= TARIFFS_KEPT:
             self._asked.clear()
-            self._day = day
         key = call.provider, call.model, call.transport, call.kind
         if key not in self._asked:
             self._asked[key] = self._tariff_of(call, day)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from antiphon.usage.books import Line
 from antiphon.usage.budgets import Past
 
 
@@ -25,12 +23,6 @@ class Totals:
     """What happens when the budget is spent."""
     degraded: bool = False
     """The day goes on with cheaper models."""
-    lines: tuple[Line, ...] = ()
-    """By kind, provider and model, since this server began: counters that only grow."""
-    discarded: int = 0
-    """Of that, for replies that were prepared and thrown away."""
-    unpriced: Mapping[str, int] = field(default_factory=dict)
-    """``provider:model`` → calls that no row of the price book fits, since this server began."""
     unwritten: int = 0
     """Entries waiting to be written; more than a few hundred: the ledger cannot be written."""
     lost: int = 0
