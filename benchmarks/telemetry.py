@@ -1,26 +1,32 @@
-"""What watching costs: metering and metrics a turn, a scrape with 50 sessions, traces.
+"""What watching costs: metering and metrics a turn, log lines, a scrape with 50 sessions, traces.
 
 python -m benchmarks.telemetry [--turns N]
 
-Prints processor time, in medians over rounds, and ratios where a machine's speed would decide otherwise. Nothing is
-sent anywhere: spans go through the real encoder and are thrown away.
+Everything is put together as a server has it (``app``): prices, the ledger in a folder of its own, a day's budget that
+each turn is set aside from, metrics, the operator's page, the day's figures on disk. Prints processor time, in medians
+over rounds, and ratios where a machine's speed would decide otherwise. Nothing is sent anywhere: spans go through the
+real encoder and are thrown away, log lines are written as JSON to ``/dev/null``.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 from urllib.request import urlopen
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -30,31 +36,38 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conversations.scenario import talk
 from tests.virtual_time import run_virtual
 
+from antiphon.app import build_application
+from antiphon.app.observing import observability_of, watch_costs
+from antiphon.app.usage import open_costs
 from antiphon.cli.own_server import own_server
 from antiphon.conversation import events
 from antiphon.conversation.listening import Listener, SessionFacts
+from antiphon.providers.health import ProviderState
+from antiphon.providers.metering import Kind
+from antiphon.settings import Settings, load_settings
 from antiphon.telemetry.exporting import tracer_provider
-from antiphon.telemetry.metrics import Metrics
+from antiphon.telemetry.logs import configure_logs
 from antiphon.telemetry.pricing import Price
-from antiphon.telemetry.recent import Recent
 from antiphon.telemetry.traces import Traces
+from antiphon.telemetry.turn_log import TurnLog
+from antiphon.usage.allowance import BudgetAllowance
 from antiphon.usage.bookkeeper import Bookkeeper
-from antiphon.usage.calendar import Calendar, time_zone
 from antiphon.usage.prices import open_prices
-from antiphon.usage.sqlite_books import SqliteBooks
 
 Story = list[events.Event]
 
 SESSIONS = 50
 ROUNDS = 7
 CALLERS, MINUTES = 10, 0.5
-LEDGER_SESSIONS = 12
-LEDGER_ROUNDS = 5
-"""With a ledger and without, in turns: their difference is small beside what else a machine does in six seconds."""
+PACED_SESSIONS = 12
+PACED_ROUNDS = 5
+"""With listeners and without, in turns: their difference is small beside what else a machine does in six seconds."""
 CALL_EVERY_S = 0.028
 """50 callers with a turn every six seconds, each of which makes four to five requests."""
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 VENDORS = {"asr": "openai:whisper-1", "llm": "openai:gpt-4o-mini", "tts": "openai:tts-1"}
+BUDGET_USD = 1_000.0
+"""A day's: never spent here, and looked at in every turn."""
 
 
 def story() -> Story:
@@ -73,41 +86,49 @@ def story() -> Story:
             await conversation.until(20.0)
         return told
 
-    return [_named(event) for event in run_virtual(held())]
+    return run_virtual(held())
 
 
-def _named(event: events.Event) -> events.Event:
-    match event:
-        case events.ProviderCall():
-            return _renamed(event)
-        case events.ReplyDone():
-            return events.ReplyDone(
-                turn_id=event.turn_id,
-                reply_id=event.reply_id,
-                text=event.text,
-                latency_ms=event.latency_ms,
-                stages=event.stages,
-                calls=tuple(_renamed(call) for call in event.calls),
-                interrupted=event.interrupted,
-                error=event.error,
-            )
-        case _:
-            return event
+class Stories:
+    """The story again and again, each time as told of other turns: what a listener remembers of one is no use to it in
+    the next. ``turns``: replies in one."""
 
+    def __init__(self, told: Story) -> None:
+        self.events = len(told)
+        self.turns = sum(isinstance(event, events.ReplyDone) for event in told)
+        self._told = told
+        self._numbers = itertools.count()
 
-def _renamed(call: events.ProviderCall) -> events.ProviderCall:
-    return events.ProviderCall(
-        kind=call.kind,
-        provider=VENDORS[call.kind],
-        usage=call.usage,
-        turn_id=call.turn_id,
-        reply_id=call.reply_id,
-        speculative=call.speculative,
-        discarded=call.discarded,
-        outcome=call.outcome,
-        first_ms=call.first_ms,
-        total_ms=call.total_ms,
-    )
+    def again(self, sessions: int) -> list[list[Story]]:
+        """So many stories, each in its turns: what comes until a reply is over."""
+        return [self._turns(next(self._numbers)) for _ in range(sessions)]
+
+    def _turns(self, number: int) -> list[Story]:
+        turns: list[Story] = [[]]
+        for event in self._named(number):
+            turns[-1].append(event)
+            if isinstance(event, events.ReplyDone):
+                turns.append([])
+        *turns, after = turns
+        turns[-1].extend(after)
+        return turns
+
+    def _named(self, number: int) -> Iterator[events.Event]:
+        """A reply has the same objects as were told before it, as they are in a server."""
+        known: dict[int, events.ProviderCall] = {}
+
+        def named(call: events.ProviderCall) -> events.ProviderCall:
+            other = replace(call, provider=VENDORS[call.kind], turn_id=f"{call.turn_id}-{number}")
+            return known.setdefault(id(call), other)
+
+        for event in self._told:
+            match event:
+                case events.ProviderCall():
+                    yield named(event)
+                case events.ReplyDone():
+                    yield replace(event, calls=tuple(named(call) for call in event.calls))
+                case _:
+                    yield event
 
 
 class Thrown(SpanExporter):
@@ -123,17 +144,41 @@ class Thrown(SpanExporter):
         pass
 
 
-def tell(listeners: Sequence[Listener], told: Story, sessions: int) -> None:
-    """The story, ``sessions`` times over."""
-    for number in range(sessions):
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Who watches, of those that a server has."""
+
+    listeners: Sequence[Listener] = ()
+    allowance: BudgetAllowance | None = None
+    """Asked for leave before each turn."""
+    keeper: Bookkeeper | None = None
+    """Waited for at the end: what it has not written yet is a part of the work."""
+
+
+async def tell(watchers: Watchers, stories: Sequence[Sequence[Story]], *, call_every_s: float = 0.0) -> float:
+    """Sessions one after the other, with a pause after each call if wanted; ms of processor time, all threads
+    together."""
+    began = time.process_time()
+    listeners, allowance = watchers.listeners, watchers.allowance
+    for number, turns in enumerate(stories):
         name = f"session-{number}"
         for listener in listeners:
             listener.opened(SessionFacts(session_id=name))
-        for event in told:
-            for listener in listeners:
-                listener.told(name, event)
+        for turn, happened in enumerate(turns):
+            if allowance is not None:
+                await allowance.reserve(session_id=name, turn_id=str(turn))
+            for event in happened:
+                for listener in listeners:
+                    listener.told(name, event)
+                if call_every_s and isinstance(event, events.ProviderCall):
+                    await asyncio.sleep(call_every_s)
+            if allowance is not None:
+                allowance.settle(session_id=name, turn_id=str(turn))
         for listener in listeners:
             listener.closed(name, "client_left")
+    if watchers.keeper is not None:
+        await watchers.keeper.written()
+    return (time.process_time() - began) * 1000
 
 
 def processor_ms(act: Callable[[], object]) -> float:
@@ -141,6 +186,108 @@ def processor_ms(act: Callable[[], object]) -> float:
     began = time.process_time()
     act()
     return (time.process_time() - began) * 1000
+
+
+def settings_in(folder: str) -> Settings:
+    """A server whose providers cost nothing by themselves, with a budget."""
+    chosen = dict.fromkeys(("asr", "llm", "tts"), "scripted")
+    wanted = {**chosen, "data": folder, "budget_day_usd": BUDGET_USD}
+    return load_settings({}, folder=Path(folder), overrides=wanted).settings
+
+
+@asynccontextmanager
+async def composed() -> AsyncIterator[tuple[Watchers, Watchers]]:
+    """Metrics, and metering, as a server has them."""
+    with TemporaryDirectory() as folder:
+        settings = settings_in(folder)
+        watching = observability_of(settings)
+        async with open_costs(settings) as costs, watching.watch() as metrics:
+            watch_costs(watching, costs)
+            metering = (costs.keeper, costs.allowance)
+            yield Watchers(metrics), Watchers(metering, costs.allowance, costs.keeper)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--turns", type=int, default=1000, help="turns a round")
+    turns = parser.parse_args().turns
+    stories = Stories(story())
+    sessions = max(1, turns // stories.turns)
+    per_turn = stories.events // stories.turns
+    print(f"{sessions * stories.turns} turns a round, {per_turn} events a turn, {ROUNDS} rounds, medians\n")
+    with open(os.devnull, "w") as nowhere:
+        configure_logs(form="json", stream=nowhere)
+        asyncio.run(watch(stories, sessions))
+        asyncio.run(scrape(stories, sessions))
+        trace(stories, sessions)
+
+
+async def watch(stories: Stories, sessions: int) -> None:
+    """Metering and metrics in real time, with calls as often as 50 callers make them, which wakes threads and commits
+    as often as there; and back to back, which says what of it is counting."""
+    async with composed() as (metrics, metering):
+        both = replace(metering, listeners=(*metrics.listeners, *metering.listeners))
+        logs = Watchers((TurnLog(),))
+        watched, logged = [], []
+        for _ in range(PACED_ROUNDS):
+            idle, watching, logging = [
+                await tell(watchers, stories.again(PACED_SESSIONS), call_every_s=CALL_EVERY_S)
+                for watchers in (Watchers(), both, logs)
+            ]
+            watched.append((watching - idle) / (PACED_SESSIONS * stories.turns))
+            logged.append((logging - idle) / (PACED_SESSIONS * stories.turns))
+        say(
+            "metering and metrics, at the pace of 50 callers",
+            statistics.median(watched),
+            "a turn (aim: 1 ms)",
+        )
+        for name, watchers in (
+            ("metrics and the day's figures", metrics),
+            ("prices, budget, ledger", metering),
+        ):
+            took = [await tell(watchers, stories.again(sessions)) for _ in range(ROUNDS)]
+            say(f"  back to back: {name}", statistics.median(took) / (sessions * stories.turns))
+        say("logs of turns, as JSON to nowhere", statistics.median(logged), "a turn")
+
+
+def say(what: str, ms: float, more: str = "") -> None:
+    """A line."""
+    print(f"{what:<48}{ms:8.3f} ms {more}".rstrip())
+
+
+async def scrape(stories: Stories, sessions: int) -> None:
+    """Of a server with 50 sessions, every metric and all stages filled."""
+    dice = random.Random(1)
+    with TemporaryDirectory() as folder:
+        application = build_application(settings_in(folder))
+        async with application.routes.router.lifespan_context(application.routes):
+            await application.readiness.opened.wait()
+            metrics, audience = application.observability.metrics, application.audience
+            metrics.sources.health = breakers
+            await tell(Watchers((audience,)), stories.again(sessions))
+            for number in range(SESSIONS):
+                audience.opened(SessionFacts(session_id=f"live-{number}"))
+                audience.refused(dice.choice(("busy", "rate_limited", "bad_ticket")))
+            for form, accept in (("Prometheus", ""), ("OpenMetrics", OPENMETRICS)):
+                took = statistics.median(processor_ms(partial(metrics.exposition, accept)) for _ in range(41))
+                size = len(metrics.exposition(accept)[0])
+                say(f"a scrape of {SESSIONS} sessions, {form}", took, f"for {size} bytes (aim: 20 ms)")
+            took = statistics.median(
+                processor_ms(partial(metrics.to_json, with_sessions=True)) for _ in range(41)
+            )
+            say("the same as JSON", took)
+
+
+def breakers() -> list[ProviderState]:
+    """Of a vendor for each part, and one to fall back on."""
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    return [
+        ProviderState(kind=kind, provider=name, position=position)
+        for kind in kinds
+        for position, name in enumerate((VENDORS[kind], "local:model"))
+    ]
 
 
 def prices() -> Price:
@@ -154,97 +301,25 @@ def prices() -> Price:
     return price
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--turns", type=int, default=1000, help="turns a round")
-    turns = parser.parse_args().turns
-    told = story()
-    in_it = sum(isinstance(event, events.ReplyDone) for event in told)
-    sessions = max(1, turns // in_it)
-    count = sessions * in_it
-    price = prices()
-    print(f"{count} turns a round, {len(told) // in_it} events a turn, {ROUNDS} rounds, medians\n")
-
-    metrics, recent = Metrics(price=price), Recent(price=price)
-    ledger = asyncio.run(ledger_ms(told, in_it))
-    watching = statistics.median(
-        processor_ms(lambda: tell((metrics, recent), told, sessions)) / count for _ in range(ROUNDS)
-    )
-    print(f"metrics, prices and the day's figures   {watching:7.3f} ms of processor time a turn")
-    print(f"the ledger, as 50 callers fill it        {ledger:7.3f} ms")
-    print(f"both                                    {watching + ledger:7.3f} ms   (aim: 1 ms)")
-
-    scrape(metrics)
-    trace(told, sessions, count, price)
-
-
-async def ledger_ms(told: Story, in_it: int) -> float:
-    """Processor time a turn of pricing, booking and writing each call, its SQLite thread included, with calls as often
-    as 50 callers make them. What the event loop itself takes meanwhile is taken off."""
-    with TemporaryDirectory() as folder:
-        books = SqliteBooks(Path(folder))
-        keeper = Bookkeeper(
-            books=books,
-            prices=open_prices(None),
-            calendar=Calendar(time_zone("UTC"), wall=time.time, steady=time.monotonic),
-        )
-        await keeper.load()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(keeper.run())
-            await book([keeper], told)  # warm
-            rounds = [await book([keeper], told) - await book([], told) for _ in range(LEDGER_ROUNDS)]
-            keeper.stop()
-        books.close()
-    return statistics.median(rounds) / (LEDGER_SESSIONS * in_it)
-
-
-async def book(keepers: Sequence[Bookkeeper], told: Story) -> float:
-    """Conversations one after the other, calls in real time; ms of processor time."""
-    began = time.process_time()
-    for number in range(LEDGER_SESSIONS):
-        for keeper in keepers:
-            keeper.opened(SessionFacts(session_id=f"session-{number}"))
-        for event in told:
-            for keeper in keepers:
-                keeper.told(f"session-{number}", event)
-            if isinstance(event, events.ProviderCall):
-                await asyncio.sleep(CALL_EVERY_S)
-        for keeper in keepers:
-            keeper.closed(f"session-{number}", "client_left")
-    return (time.process_time() - began) * 1000
-
-
-def scrape(metrics: Metrics) -> None:
-    """With 50 sessions, every metric and all stages filled."""
-    dice = random.Random(1)
-    for number in range(SESSIONS):
-        metrics.opened(SessionFacts(session_id=f"live-{number}"))
-        metrics.refused(dice.choice(("busy", "rate_limited", "bad_ticket")))
-    for form, accept in (("Prometheus", ""), ("OpenMetrics", OPENMETRICS)):
-        took = statistics.median(processor_ms(lambda a=accept: metrics.exposition(a)) for _ in range(41))  # type: ignore[misc]
-        size = len(metrics.exposition(accept)[0])
-        print(f"a scrape of {SESSIONS} sessions, {form:<12} {took:7.3f} ms, {size} bytes   (aim: 20 ms)")
-    took = statistics.median(processor_ms(lambda: metrics.to_json(with_sessions=True)) for _ in range(41))
-    print(f"the same as JSON                        {took:7.3f} ms")
-
-
-def trace(told: Story, sessions: int, count: int, price: Price) -> None:
+def trace(stories: Stories, sessions: int) -> None:
     """Making, encoding and throwing away the spans of every turn, against the engine's own work."""
 
-    def traced() -> None:
-        provider = tracer_provider(Thrown())
-        tell((Traces(provider.get_tracer("benchmark"), price=price),), told, sessions)
-        provider.shutdown()
+    price = prices()
 
-    spans = statistics.median(processor_ms(traced) / count for _ in range(3))
-    print(
-        f"traces                                  {spans:7.3f} ms of processor time a turn, encoding included"
-    )
+    def traced() -> float:
+        provider = tracer_provider(Thrown())
+        traces = Traces(provider.get_tracer("benchmark"), price=price)
+        told = stories.again(sessions)
+        began = time.process_time()
+        asyncio.run(tell(Watchers((traces,)), told))
+        provider.shutdown()
+        return (time.process_time() - began) * 1000
+
+    spans = statistics.median(traced() for _ in range(3)) / (sessions * stories.turns)
+    say("traces, encoding included", spans, "a turn")
     turn_ms = server_ms()
-    print(f"a turn of a server, as below            {turn_ms:7.3f} ms of processor time")
-    print(f"traces add                              {spans / turn_ms:7.1%} to that   (aim: 2 %)")
+    say("a turn of a server, as below", turn_ms)
+    print(f"traces add {spans / turn_ms:.1%} to that (aim: 2 %)")
     print(
         f"\nThat server: a process of its own, {CALLERS} callers over WebSockets in real time for\n"
         f"{MINUTES * 60:.0f} s, providers and ear scripted: all of the time is our own, embedded ones would add to it."

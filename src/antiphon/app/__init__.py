@@ -7,7 +7,7 @@ import asyncio
 from antiphon.app.access import address_policy, ways_in
 from antiphon.app.assistant import open_assistant
 from antiphon.app.capacity import measured_capacity
-from antiphon.app.observing import budgets_of, ledger_of, observability_of
+from antiphon.app.observing import observability_of, watch_costs
 from antiphon.app.progress import ProgressLog
 from antiphon.app.scripted import check_scripted
 from antiphon.app.shared import (
@@ -48,9 +48,7 @@ def build_application(settings: Settings) -> Application:
 
     async def load(readiness: Readiness) -> None:
         async with open_costs(settings) as costs:
-            watching.price = costs.keeper.cost
-            watching.sources.budgets = lambda: budgets_of(costs.totals())
-            watching.sources.ledger = lambda: ledger_of(costs.totals())
+            watch_costs(watching, costs)
             turn_log = TurnLog(transcripts=settings.log_transcripts)
             with audience.joined(costs.keeper, costs.allowance, turn_log):
                 with costs.billed(audience.told):

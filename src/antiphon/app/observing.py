@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 
+from antiphon.app.usage import Costs
 from antiphon.errors import SettingsError
 from antiphon.settings import Settings
 from antiphon.telemetry.observability import Observability, Watching
@@ -43,6 +44,13 @@ def observability_of(
             domain=settings.domain,
         )
     )
+
+
+def watch_costs(watching: Observability, costs: Costs) -> None:
+    """What watches goes by these prices, this ledger and these budgets."""
+    watching.price = costs.keeper.cost
+    watching.sources.budgets = lambda: budgets_of(costs.totals())
+    watching.sources.ledger = lambda: ledger_of(costs.totals())
 
 
 def ledger_of(totals: Totals) -> LedgerState:
