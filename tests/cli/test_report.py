@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversation
 
 from antiphon.cli import main
+from antiphon.conversation.events import ReplyDone
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.recent import Recent
 
@@ -91,6 +93,36 @@ def test_a_day_as_a_page(data: Path, tmp_path: Path) -> None:
     assert read.open == []
     assert "openai:whisper-1" in read.words
     assert "http" not in text, "it needs nothing from elsewhere"
+
+
+@pytest.mark.parametrize("form", ["terminal", "page"])
+def test_stages_costs_sessions_and_errors_are_in_both_forms(form: str, tmp_path: Path) -> None:
+    clock = Clock(at=NOON)
+    recent = Recent(price=lambda call: 2500 if call.kind == "llm" else 0, now=clock)
+    told = Told([recent], clock)
+    told.story(lively_conversation())
+    told.tell(call("llm", "anthropic:claude-haiku-4-5", outcome="overloaded"))
+    told.tell(ReplyDone(turn_id="t9", reply_id="r9", text="", latency_ms={}, error="provider_unavailable"))
+    recent.refused("busy")
+    files = DayFiles(tmp_path / "days", zone=UTC)
+    files.append(files.lines(recent.minutes.unwritten(clock.at, stopping=True)))
+    page = tmp_path / "day.html"
+    shown = run("--day", DAY, *(("--html", str(page)) if form == "page" else ()), data=tmp_path)
+    assert shown.exit_code == 0, shown.output
+    words = shown.output
+    if form == "page":
+        read = Wellformed()
+        read.feed(page.read_text(encoding="utf-8"))
+        words = read.words
+    for stage in ("typical", "95 %", "budget", "within", "recognise", "300 ms", "1450 ms"):
+        assert stage in words
+    for cost in ("llm anthropic:claude-haiku-4-5", "$0.0025", "cost"):
+        assert cost in words
+    for session in ("4 turns in 1 conversations", "at most 1 at once"):
+        assert session in words
+    assert "overloaded 1" in words, "of providers"
+    assert re.search(r"Errors told to callers\W*provider.unavailable\W*1", words)
+    assert re.search(r"Callers not let in\W*busy\W*1", words)
 
 
 def test_a_name_from_outside_is_no_markup(tmp_path: Path) -> None:
