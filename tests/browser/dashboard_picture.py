@@ -32,7 +32,7 @@ from tests.valkey_server import free_port
 import antiphon.web
 from antiphon.providers.health import ProviderState
 from antiphon.telemetry.metrics import Metrics
-from antiphon.telemetry.pricing import BudgetState
+from antiphon.telemetry.pricing import BudgetState, LedgerState
 from antiphon.telemetry.sources import Sources
 
 SCRAPE_S = 90.0
@@ -93,6 +93,7 @@ def fill(sources: Sources, metrics: Metrics, states: list[ProviderState]) -> Non
     sources.depths = lambda: {"voice_detection": 0, "turn_detection": 0}
     sources.lag_s = lambda: 0.002
     sources.budgets = spent
+    sources.ledger = LedgerState
 
 
 @contextmanager
