@@ -195,6 +195,7 @@ def test_what_a_caller_claims_about_its_address_is_dropped(strict: Stack) -> Non
         return connect(
             url, ssl=anyone, origin=Origin(strict.url), subprotocols=[Subprotocol("antiphon.v1")],
             additional_headers={name.replace("_", "-"): value for name, value in claimed.items()},
+            open_timeout=60,
         )  # fmt: skip
 
     with call() as first:
