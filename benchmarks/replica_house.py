@@ -154,7 +154,8 @@ def needed(*programs: str) -> str:
     """The first of them that is here."""
     found = next(filter(None, map(shutil.which, programs)), None)
     if found is None:
-        raise SystemExit(f"{' or '.join(programs)} is missing; install it, on Debian with: apt-get install")
+        names = " or ".join(programs)
+        raise SystemExit(f"{names} is missing; install it, on Debian with: apt-get install {programs[-1]}")
     return found
 
 
