@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 import pytest
 from tests.server.house import open_house
@@ -14,7 +14,7 @@ from antiphon.conversation.events import Event
 from antiphon.conversation.listening import SessionFacts
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.registry import Backing
-from antiphon.sessions.store import Claim, HeldElsewhere, Holding, MemoryStore, Standing
+from antiphon.sessions.store import Claim, HeldElsewhere, MemoryStore
 
 pytestmark = pytest.mark.real_time
 
@@ -186,44 +186,16 @@ async def test_whoever_is_gone_stops_waiting_for_a_session() -> None:
         await asyncio.wait_for(house.application.registry.emptied(), 10)
 
 
-async def test_a_session_that_is_had_too_late_is_let_go_of() -> None:
-    store = Late()
-    limits = VoiceLimits(start_timeout_s=1_000)
-    async with open_house(limits=limits, backing=Backing(store=store, lease_s=1_000)) as house:
-        async with house.connect() as caller:
-            await caller.says(type="start", resume={"session_id": "0" * 12, "token": "t", "last_seq": 0})
-            await store.asked.wait()
-            caller.socket.transport.abort()
-        async with asyncio.timeout(10):
-            assert await store.released == ("0" * 12, Holding(fence=7), b"record")
-            await house.application.registry.emptied()
-
-
 class Elsewhere(MemoryStore):
     """Every session is held by a replica that does not let go."""
 
     def __init__(self) -> None:
         super().__init__(keep_s=60)
         self.asked = asyncio.Event()
-        self.released: asyncio.Future[tuple[str, Holding, bytes]] = asyncio.get_running_loop().create_future()
 
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
         self.asked.set()
         raise HeldElsewhere
-
-    async def release(self, session_id: str, holding: Holding, record: bytes) -> Standing:
-        self.released.set_result((session_id, holding, record))
-        return "held"
-
-
-class Late(Elsewhere):
-    """It answers just as nobody wants to know any more."""
-
-    async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
-        self.asked.set()
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        return Claim(fence=7, record=b"record")
 
 
 async def test_a_place_is_kept_for_one_whose_line_dropped() -> None:

@@ -47,6 +47,37 @@ async def test_a_frozen_store_does_not_hold_anyone_up(valkey: ValkeyServer) -> N
         await store.returned()
 
 
+@pytest.mark.parametrize("through", ["client", "script", "check"])
+async def test_no_cancellation_is_lost_whenever_it_comes(valkey: ValkeyServer, through: str) -> None:
+    """One that comes just as a request has been written, most of all: a loop that missed it would go on for good."""
+    async with open_valkey(valkey.url) as store:
+        script = store.script("return 1")
+
+        async def reach() -> None:
+            if through == "client":
+                with store.reaching():
+                    await store.client.get("antiphon:x")
+            elif through == "script":
+                await script(keys=["antiphon:x"])
+            else:
+                await store.check()
+
+        async def go_on() -> None:
+            while True:
+                await reach()
+                await asyncio.sleep(0)
+
+        for steps in range(40):
+            await reach()
+            going = asyncio.create_task(go_on())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            going.cancel()
+            ended, _ = await asyncio.wait([going], timeout=5.0)
+            assert ended, f"cancelled after {steps} steps, it goes on"
+        assert store.available
+
+
 async def test_a_store_that_is_away_from_the_start_is_no_error() -> None:
     async with open_valkey(f"valkey://127.0.0.1:{free_port()}") as store:
         assert not store.available

@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -28,7 +28,6 @@ from antiphon.sessions.store import (
     WANTED_S,
     Claim,
     HeldElsewhere,
-    Holding,
     MemoryStore,
     SessionStore,
     WrongToken,
@@ -333,7 +332,8 @@ class Registry:
 
     async def find(self, session_id: str, token: str, caller: Caller) -> LiveSession | Regained | None:
         """The session of that name and token: held here, or ours from now on. None when there is none, whatever the
-        reason. Raises RefusedError when it cannot be known now. Safe to cancel."""
+        reason. Raises RefusedError when it cannot be known now. Safe to cancel: what was claimed meanwhile is free
+        again when its lease has run out."""
         hashed = token_hash(token, key=caller.key)
         if session_id not in self._held and not _NAME.fullmatch(session_id):
             return None
@@ -345,7 +345,6 @@ class Registry:
             return None
         except (StoreUnavailable, TimeoutError) as error:
             raise self._refused(StoreAwayError(_AWAY, retry_after_s=STORE_AWAY_RETRY_S)) from error
-        await self._unless_cancelled(session_id, found)
         if isinstance(found, LiveSession):
             return found
         self._parked.pop(session_id, None)
@@ -371,17 +370,6 @@ class Registry:
                 return live
             else:
                 await live.gone.wait()
-
-    async def _unless_cancelled(self, session_id: str, found: LiveSession | Claim | None) -> None:
-        """A cancellation that came just as the store answered is lost where ``asyncio.wait_for`` is used, before Python
-        3.12; and nobody is there any more to hold the session for."""
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
-            return
-        if isinstance(found, Claim):
-            with suppress(StoreUnavailable):
-                await self.backing.store.release(session_id, Holding(fence=found.fence), found.record)
-        raise asyncio.CancelledError
 
     def _regain(self, session_id: str, hashed: bytes, claim: Claim, caller: Caller) -> Regained | None:
         snapshot = unpack(claim.record)

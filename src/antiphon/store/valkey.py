@@ -86,11 +86,13 @@ class Valkey:
 
     @contextmanager
     def reaching(self) -> Iterator[None]:
-        """Around requests: what the library raises becomes StoreUnavailable."""
+        """Around requests: what the library raises becomes StoreUnavailable. Safe to cancel: they may have been done
+        or not."""
         if not self.available:
             raise StoreUnavailable(self.problem)
         try:
-            yield
+            with no_cancellation_lost():
+                yield
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             self._gone(error)
             raise StoreUnavailable(self.problem) from error
@@ -103,7 +105,8 @@ class Valkey:
     async def check(self) -> bool:
         """Ask whether it is there and can be written to. Safe to cancel."""
         try:
-            await self.client.set(f"{KEYS}alive", 1, px=ALIVE_MS)
+            with no_cancellation_lost():
+                await self.client.set(f"{KEYS}alive", 1, px=ALIVE_MS)
         except (exceptions.RedisError, OSError) as error:
             self._gone(error)
         else:
@@ -131,6 +134,20 @@ class Valkey:
     def _gone(self, error: Exception) -> None:
         self.problem = describe(error, self.place)
         self._there.clear()
+
+
+@contextmanager
+def no_cancellation_lost() -> Iterator[None]:
+    """A cancellation that comes just as what is awaited within ends is raised on leaving. ``asyncio.wait_for``, with
+    which the library writes, swallows it before Python 3.12, and a loop that was told to stop would go on for good."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def connect_valkey(url: str, *, password: str = "", timeout_s: float = TIMEOUT_S) -> Valkey:
