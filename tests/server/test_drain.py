@@ -156,4 +156,4 @@ async def test_a_signal_again_a_second_later_ends_it_at_once() -> None:
 async def test_stopping_an_empty_house_takes_no_time() -> None:
     async with open_house() as house:
         house.server.stop()
-        await asyncio.wait_for(house.application.registry.emptied(), 1)
+        await asyncio.wait_for(house.application.registry.emptied(), 10)

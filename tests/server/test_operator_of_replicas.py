@@ -26,9 +26,9 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 @asynccontextmanager
 async def open_replica(server: ValkeyServer, name: str) -> AsyncIterator[House]:
-    valkey = connect_valkey(server.url, timeout_s=0.3)
+    valkey = connect_valkey(server.url)
     backing = Backing(
-        store=ValkeyStore(valkey, replica=name, lease_s=0.6, keep_s=60.0), watched=valkey.watched
+        store=ValkeyStore(valkey, replica=name, lease_s=1.5, keep_s=60.0), watched=valkey.watched
     )
     async with open_house(
         assistant=counting_assistant(), backing=backing, board=ValkeyBoard(valkey, name=name), operator_token=TOKEN

@@ -22,14 +22,14 @@ from antiphon.store.valkey import connect_valkey
 pytestmark = pytest.mark.real_time
 
 RATE = 24_000
-LEASE_S = 0.6
+LEASE_S = 1.5
 
 
 @asynccontextmanager
 async def open_replica(
     server: ValkeyServer, name: str, *, admit: bool = True, letter_s: float = 0.005, **more: Any
 ) -> AsyncIterator[House]:
-    valkey = connect_valkey(server.url, timeout_s=0.3)
+    valkey = connect_valkey(server.url)
     backing = Backing(
         store=ValkeyStore(valkey, replica=name, lease_s=LEASE_S, keep_s=60.0),
         lease_s=LEASE_S,

@@ -35,8 +35,13 @@ KEY = "sk-test-0123456789abcdefghijklmnopqrstuvwxyz"
 REPLY = "Zürich liegt schön 🏔️ – 你好, ça va?"
 """Letters of one to four bytes."""
 
-PATIENCE = Patience(connect_s=2.0, first_byte_s=0.4, gap_s=0.4)
-"""Long enough for a loaded machine to answer at once, short enough to wait for."""
+PATIENCE = Patience(connect_s=10.0, first_byte_s=20.0, gap_s=20.0)
+"""Longer than a loaded machine takes for anything."""
+
+SHORT = Patience(connect_s=10.0, first_byte_s=1.0, gap_s=1.0)
+"""For faults that can only be waited for."""
+
+WAITED_FOR: frozenset[Fault] = frozenset({"stall", "stall_later"})
 
 EXPECTED: Mapping[Fault, tuple[type[ProviderError], str]] = {
     "fail": (ProviderUnavailable, "overloaded"),
@@ -80,14 +85,17 @@ class Bench:
     """The next request goes wrong so."""
 
 
+Builder = Callable[[HttpPool, VendorServers, AsyncExitStack, Patience], Awaitable[Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
     """One way to hear, write or speak."""
 
     name: str
     kind: Kind
-    build: Callable[[HttpPool, VendorServers, AsyncExitStack], Awaitable[Any]] | None = None
-    """Against the servers, with a key of ``KEY`` and patience of ``PATIENCE``; None: scripted."""
+    build: Builder | None = None
+    """Against the servers, with a key of ``KEY``; None: scripted."""
     speaking: Speaking = "http"
     cannot: frozenset[Fault] = frozenset()
     """Faults that this vendor's format has no way to have."""
@@ -105,7 +113,7 @@ class Adapter:
         return self.name
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Bench]:
+    async def open(self, patience: Patience = PATIENCE) -> AsyncIterator[Bench]:
         """Ready to be asked."""
         if self.build is None:
             yield _scripted(self.kind)
@@ -114,7 +122,7 @@ class Adapter:
         async with AsyncExitStack() as stack:
             servers = await stack.enter_async_context(open_vendor_servers(world, speaking=self.speaking))
             pool = await stack.enter_async_context(HttpPool(trust=servers.trust()))
-            provider = await self.build(pool, servers, stack)
+            provider = await self.build(pool, servers, stack, patience)
             yield Bench(
                 provider=provider,
                 world=world,
@@ -148,62 +156,76 @@ def _scripted(kind: Kind) -> Bench:
 # ---- OpenAI and what speaks its formats ---------------------------------------------------------------------
 
 
-def endpoint(servers: VendorServers, kind: Kind, **more: Any) -> Endpoint:
+def endpoint(servers: VendorServers, kind: Kind, patience: Patience, **more: Any) -> Endpoint:
     return Endpoint(
         base_url=servers.url + "/v1",
         key=KEY,
         model_setting=f"ANTIPHON_{kind.upper()}",
-        patience=PATIENCE,
+        patience=patience,
         **more,
     )
 
 
-async def _whisper(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAIRecognizer:
-    return OpenAIRecognizer(pool, endpoint(servers, "asr"), "whisper-1")
+async def _whisper(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
+) -> OpenAIRecognizer:
+    return OpenAIRecognizer(pool, endpoint(servers, "asr", patience), "whisper-1")
 
 
-async def _transcribe(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAIRecognizer:
-    return OpenAIRecognizer(pool, endpoint(servers, "asr"), "gpt-4o-mini-transcribe")
+async def _transcribe(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
+) -> OpenAIRecognizer:
+    return OpenAIRecognizer(pool, endpoint(servers, "asr", patience), "gpt-4o-mini-transcribe")
 
 
-async def _chat(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAILanguageModel:
-    return OpenAILanguageModel(pool, endpoint(servers, "llm"), "gpt-4o-mini")
+async def _chat(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
+) -> OpenAILanguageModel:
+    return OpenAILanguageModel(pool, endpoint(servers, "llm", patience), "gpt-4o-mini")
 
 
-async def _tts(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> OpenAISynthesizer:
-    return OpenAISynthesizer(pool, endpoint(servers, "tts"), "gpt-4o-mini-tts")
+async def _tts(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
+) -> OpenAISynthesizer:
+    return OpenAISynthesizer(pool, endpoint(servers, "tts", patience), "gpt-4o-mini-tts")
 
 
 # ---- ElevenLabs, Deepgram, Anthropic ------------------------------------------------------------------------
 
 
-async def _claude(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> AnthropicChat:
-    return AnthropicChat(anthropic.Account(api_key=KEY, base_url=servers.url, patience=PATIENCE), pool)
+async def _claude(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
+) -> AnthropicChat:
+    return AnthropicChat(anthropic.Account(api_key=KEY, base_url=servers.url, patience=patience), pool)
 
 
 async def _elevenlabs_http(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
 ) -> elevenlabs.ElevenLabsHttp:
-    account = elevenlabs.Account(api_key=KEY, base_url=servers.url, patience=PATIENCE)
+    account = elevenlabs.Account(api_key=KEY, base_url=servers.url, patience=patience)
     return elevenlabs.ElevenLabsHttp(account, pool)
 
 
-async def _aura(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> deepgram.DeepgramVoice:
-    account = deepgram.Account(api_key=KEY, base_url=servers.url, patience=PATIENCE)
+async def _aura(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
+) -> deepgram.DeepgramVoice:
+    account = deepgram.Account(api_key=KEY, base_url=servers.url, patience=patience)
     return deepgram.DeepgramVoice(account, pool)
 
 
 async def _elevenlabs(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
 ) -> elevenlabs.ElevenLabsStreamInput:
     vendor = await stack.enter_async_context(elevenlabs_sockets(servers.world))
-    account = elevenlabs.Account(api_key=KEY, base_url=vendor.url, patience=PATIENCE)
+    account = elevenlabs.Account(api_key=KEY, base_url=vendor.url, patience=patience)
     return await stack.enter_async_context(elevenlabs.open_stream_input(account))
 
 
-async def _nova(pool: HttpPool, servers: VendorServers, stack: AsyncExitStack) -> deepgram.DeepgramRecognizer:
+async def _nova(
+    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
+) -> deepgram.DeepgramRecognizer:
     vendor = await stack.enter_async_context(deepgram_sockets(servers.world))
-    account = deepgram.Account(api_key=KEY, base_url=vendor.url, patience=PATIENCE)
+    account = deepgram.Account(api_key=KEY, base_url=vendor.url, patience=patience)
     return await stack.enter_async_context(deepgram.open_recognizer(account))
 
 

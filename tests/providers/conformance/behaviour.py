@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from benchmarks.vendor_servers import Fault
-from tests.providers.conformance.adapters import KEY, Adapter, Bench
+from tests.providers.conformance.adapters import KEY, PATIENCE, SHORT, WAITED_FOR, Adapter, Bench
 
 from antiphon.audio.coded_speech import speech_sound
 from antiphon.errors import ProviderError, ProviderUnavailable
@@ -62,7 +62,7 @@ async def speak(voice: Synthesizer, text: str = "Hello there, friend.") -> list[
 
 async def goes_wrong(adapter: Adapter, fault: Fault, ask: Callable[[Bench], Awaitable[object]]) -> None:
     """The fault gives its error, which names no key; the next request is answered; nothing is left under way."""
-    async with adapter.open() as bench:
+    async with adapter.open(SHORT if fault in WAITED_FOR else PATIENCE) as bench:
         bench.fault(fault)
         kind, cause = adapter.expected(fault)
         with pytest.raises(ProviderError) as caught:
