@@ -60,8 +60,11 @@ def test_what_people_read_is_understood(whisper: WhisperModel) -> None:
 def test_names_to_expect_do_not_change_the_language(whisper: WhisperModel) -> None:
     names = "Antiphon, Frau Nguyễn, latte macchiato."
     for name, text in list(said("callers"))[:16]:
+        without = whisper.transcribe(sound(name), language=None)
         heard = whisper.transcribe(sound(name), language=None, prompt=names)
-        assert heard.language == "en", text
+        assert heard.language == without.language, text
+        # A "Yes." of half a second is Greek on some processors: a guess, and not sold as more.
+        assert without.language == "en" or without.language_probability < 0.5, text
 
 
 @pytest.mark.parametrize(("name", "text"), [("callers/q13.wav", "Stop."), ("overlap/b06.wav", "Sure.")])
