@@ -18,12 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.vendor_servers.process import vendor
 from tests.deploy.docker import SCRIPTED, Stack, antiphon, container, free_port, log_has, run, stack, state
 
 CALLERS = 50
@@ -108,36 +108,21 @@ def _ready(made: Stack) -> str:
     return run("curl", "-sk", f"{made.url}/ready", check=False).stdout
 
 
-@contextmanager
-def vendor() -> Iterator[dict[str, str]]:
-    """A vendor on this machine, spoken to over the network as OpenAI is; the settings of who asks it."""
+def host_address() -> str:
+    """Where containers find this machine."""
     [network] = json.loads(run("docker", "network", "inspect", "bridge").stdout)
     addresses = network["IPAM"]["Config"][0]
-    host = addresses.get("Gateway") or str(next(ipaddress.ip_network(addresses["Subnet"]).hosts()))
-    serving = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.vendor_servers", "--host", host, "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert serving.stdout is not None
-    try:
-        yield {
-            **{f"ANTIPHON_{part}": "openai" for part in ("ASR", "LLM", "TTS")},
-            "ANTIPHON_EAR": "scripted",
-            "OPENAI_BASE_URL": serving.stdout.readline().strip(),
-            "OPENAI_API_KEY": "sk-benchmark",
-            "ANTIPHON_OPERATOR_TOKEN": OPERATOR,
-        }
-    finally:
-        serving.terminate()
-        serving.wait()
+    return addresses.get("Gateway") or str(next(ipaddress.ip_network(addresses["Subnet"]).hosts()))
 
 
 def density(folder: Path, quick: bool) -> list[Row]:
     """Fifty conversations in one container of 512 MB and one processor as it comes, through nginx, against one alone;
     the providers are over the network, asked by the adapters that ask the real ones."""
     minutes = 0.6 if quick else 3.0
-    with vendor() as settings, stack(folder, up=True, **settings) as made:
+    with (
+        vendor(host_address()) as settings,
+        stack(folder, up=True, ANTIPHON_OPERATOR_TOKEN=OPERATOR, **settings) as made,
+    ):
         [name] = made.containers("assistant")
         alone = made.load("--callers", "1", "--mix", "talk=1", minutes=minutes)
         before = _buckets(name, LAG_METRIC)

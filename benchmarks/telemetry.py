@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import os
 import random
 import statistics
@@ -27,8 +28,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from benchmarks.vendor_servers.process import vendor
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -41,9 +44,10 @@ from antiphon.app.observing import observability_of, watch_costs
 from antiphon.app.usage import open_costs
 from antiphon.cli.own_server import own_server
 from antiphon.conversation import events
-from antiphon.conversation.listening import Listener, SessionFacts
+from antiphon.conversation.listening import KEPT_FROM_LISTENERS, Listener, SessionFacts
 from antiphon.providers.health import ProviderState
 from antiphon.providers.metering import Kind
+from antiphon.server.serving import listen
 from antiphon.settings import Settings, load_settings
 from antiphon.telemetry.exporting import tracer_provider
 from antiphon.telemetry.logs import configure_logs
@@ -59,6 +63,7 @@ Story = list[events.Event]
 SESSIONS = 50
 ROUNDS = 7
 CALLERS, MINUTES = 10, 0.5
+CROWD, CROWD_MINUTES = 50, 1.0
 PACED_SESSIONS = 12
 PACED_ROUNDS = 5
 """With listeners and without, in turns: their difference is small beside what else a machine does in six seconds."""
@@ -168,7 +173,7 @@ async def tell(watchers: Watchers, stories: Sequence[Sequence[Story]], *, call_e
             if allowance is not None:
                 await allowance.reserve(session_id=name, turn_id=str(turn))
             for event in happened:
-                for listener in listeners:
+                for listener in listeners if type(event) not in KEPT_FROM_LISTENERS else ():
                     listener.told(name, event)
                 if call_every_s and isinstance(event, events.ProviderCall):
                     await asyncio.sleep(call_every_s)
@@ -219,14 +224,15 @@ def main() -> None:
     print(f"{sessions * stories.turns} turns a round, {per_turn} events a turn, {ROUNDS} rounds, medians\n")
     with open(os.devnull, "w") as nowhere:
         configure_logs(form="json", stream=nowhere)
+        say(f"metering and metrics in a server with {CROWD} callers", watched_ms(), "a turn (aim: 1 ms)")
         asyncio.run(watch(stories, sessions))
         asyncio.run(scrape(stories, sessions))
         trace(stories, sessions)
 
 
 async def watch(stories: Stories, sessions: int) -> None:
-    """Metering and metrics in real time, with calls as often as 50 callers make them, which wakes threads and commits
-    as often as there; and back to back, which says what of it is counting."""
+    """Metering and metrics alone in a process that sleeps between calls, which come as often as 50 callers make them:
+    each step finds the processor's caches cold. And back to back, which says what of it is counting."""
     async with composed() as (metrics, metering):
         both = replace(metering, listeners=(*metrics.listeners, *metering.listeners))
         logs = Watchers((TurnLog(),))
@@ -238,11 +244,7 @@ async def watch(stories: Stories, sessions: int) -> None:
             ]
             watched.append((watching - idle) / (PACED_SESSIONS * stories.turns))
             logged.append((logging - idle) / (PACED_SESSIONS * stories.turns))
-        say(
-            "metering and metrics, at the pace of 50 callers",
-            statistics.median(watched),
-            "a turn (aim: 1 ms)",
-        )
+        say("by themselves, each step out of sleep", statistics.median(watched), "a turn")
         for name, watchers in (
             ("metrics and the day's figures", metrics),
             ("prices, budget, ledger", metering),
@@ -255,6 +257,55 @@ async def watch(stories: Stories, sessions: int) -> None:
 def say(what: str, ms: float, more: str = "") -> None:
     """A line."""
     print(f"{what:<48}{ms:8.3f} ms {more}".rstrip())
+
+
+def watched_ms() -> float:
+    """Processor time of metering and metrics a turn, all threads together, in a server that does all the rest too:
+    callers over WebSockets in real time, adapters that ask a vendor's server over HTTP, prices, a budget, a ledger on
+    disk. See ``watched_server``."""
+    with TemporaryDirectory() as folder, vendor("127.0.0.1") as settings, listen("127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        serving = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.watched_server", "--fd", str(listening.fileno())],
+            env={
+                **os.environ,
+                **settings,
+                "ANTIPHON_DATA": folder,
+                "ANTIPHON_BUDGET_DAY_USD": str(BUDGET_USD),
+                "ANTIPHON_ADDRESS_SESSIONS": "0",
+                "ANTIPHON_ADDRESS_CONNECTS_PER_MINUTE": "0",
+            },
+            pass_fds=[listening.fileno()],
+            stdout=subprocess.PIPE,
+        )
+        try:
+            load = (
+                "--url",
+                url,
+                "--callers",
+                str(CROWD),
+                "--minutes",
+                str(CROWD_MINUTES),
+                "--mix",
+                "talk=100",
+            )
+            subprocess.run(
+                [sys.executable, "-m", "antiphon", "load", *load], check=True, stdout=subprocess.DEVNULL
+            )
+        finally:
+            serving.terminate()
+            said, _ = serving.communicate()
+        spent = json.loads(said)
+    ms: float = spent["ms"] / spent["turns"]
+    return ms
+
+
+def _ready(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/ready", timeout=30) as answer:
+            return bool(json.load(answer)["ready"])
+    except HTTPError:
+        return False  # not yet
 
 
 async def scrape(stories: Stories, sessions: int) -> None:

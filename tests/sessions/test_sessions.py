@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from antiphon.conversation import events
 from antiphon.conversation.config import Providers
+from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import ClientError, DrainingError, LoadingError, ModelError, RefusedError
 from antiphon.providers.scripted import (
     ScriptedLanguageModel,
@@ -18,6 +19,7 @@ from antiphon.providers.scripted import (
     ScriptedVoiceDetector,
 )
 from antiphon.sessions.admission import refusal
+from antiphon.sessions.audience import Audience
 from antiphon.sessions.offer import Assistant, Offer, Voice
 from antiphon.sessions.readiness import ModelProgress, Readiness
 from antiphon.sessions.registry import Registry
@@ -39,6 +41,35 @@ def open_registry(max_sessions: int = 2) -> Registry:
     readiness = Readiness()
     readiness.open(assistant())
     return Registry(readiness=readiness, max_sessions=max_sessions)
+
+
+class Hearing:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[events.Event] = []
+
+    def opened(self, session: SessionFacts) -> None: ...
+
+    def told(self, session_id: str, event: events.Event) -> None:
+        self.heard.append(event)
+
+    def closed(self, session_id: str, reason: str) -> None: ...
+
+    def refused(self, reason: str) -> None: ...
+
+
+def test_listeners_hear_all_but_sound_and_pieces_of_text() -> None:
+    audience, hearing = Audience(), Hearing()
+    begun = events.ReplyStarted(turn_id="t1", reply_id="r1")
+    with audience.joined(hearing):
+        for event in (
+            begun,
+            events.ReplyAudio(reply_id="r1", pcm=b"\0\0"),
+            events.ReplyText(reply_id="r1", text="Hello"),
+        ):
+            audience.told("a session", event)
+    assert hearing.heard == [begun]
 
 
 # ---- admission

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from antiphon.conversation.events import Event
+from antiphon.conversation.events import Event, ReplyAudio, ReplyText
+
+KEPT_FROM_LISTENERS: frozenset[type] = frozenset({ReplyAudio, ReplyText})
+"""Sound and pieces of text are nine in ten of all events, and nobody counts them: ``ReplyDone`` has what they came
+to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class Listener(Protocol):
         """A conversation begins (or came over)."""
 
     def told(self, session_id: str, event: Event) -> None:
-        """Every event, as the client is told it."""
+        """Every event that is not of ``KEPT_FROM_LISTENERS``, as the client is told it."""
 
     def closed(self, session_id: str, reason: str) -> None:
         """It is over; ``reason`` is a short code: ``client_left``, ``idle``, ``drained``, ``moved``, ``failed``, …"""

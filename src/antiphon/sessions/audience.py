@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from antiphon.conversation.events import Event
-from antiphon.conversation.listening import Listener, SessionFacts
+from antiphon.conversation.listening import KEPT_FROM_LISTENERS, Listener, SessionFacts
 from antiphon.telemetry.logs import logger
 
 log = logger(__name__)
@@ -33,6 +33,8 @@ class Audience:
 
     def told(self, session_id: str, event: Event) -> None:
         """Something happened in it."""
+        if type(event) in KEPT_FROM_LISTENERS:
+            return
         self._each(lambda listener: listener.told(session_id, event))
 
     def closed(self, session_id: str, reason: str) -> None:

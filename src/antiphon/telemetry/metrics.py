@@ -119,10 +119,7 @@ class Metrics:
         self._opened("yes" if session.resumed else "no").inc()
 
     def told(self, session_id: str, event: events.Event) -> None:
-        """Count it. Sound and pieces of text, nine in ten of all events, are let by at once."""
-        kind = type(event)
-        if kind is events.ReplyAudio or kind is events.ReplyText:
-            return
+        """Count it."""
         match event:
             case events.Decision():
                 if (found := sign(event)) is not None:

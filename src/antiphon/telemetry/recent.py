@@ -103,9 +103,6 @@ class Recent:
 
     def told(self, session_id: str, event: events.Event) -> None:
         """Count it, and remember turns and errors."""
-        kind = type(event)
-        if kind is events.ReplyAudio or kind is events.ReplyText:
-            return
         match event:
             case events.Decision():
                 if (found := sign(event)) is not None:

@@ -99,9 +99,6 @@ class Traces:
 
     def told(self, session_id: str, event: events.Event) -> None:
         """Note times; a turn that is over becomes its spans."""
-        kind = type(event)
-        if kind is events.ReplyAudio or kind is events.ReplyText:
-            return
         session = self._live.get(session_id)
         if session is None or not session.trace_id:
             return
