@@ -24,6 +24,7 @@ def vendor(host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
             "ANTIPHON_EAR": "scripted",
             "OPENAI_BASE_URL": serving.stdout.readline().strip(),
             "OPENAI_API_KEY": "sk-benchmark",
+            "ANTIPHON_SPEECH_CACHE_MB": "0",  # it always says the same: nobody is to remember it
         }
     finally:
         serving.terminate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,33 @@ def test_every_cost_is_the_exact_sum_rounded_once(sent: int, cached: int, writte
     assert cost(prices, call("scripted:recognizer", "asr", audio_s=heard / 1_000)) == round(
         Fraction(heard, 10)
     )
+
+
+MONEY = st.decimals(min_value=0, max_value=100, places=5)
+AMOUNT = st.decimals(min_value=0, max_value=60, places=3)
+
+
+@given(price=MONEY, minimum=AMOUNT, step=AMOUNT, heard_ms=st.integers(0, 10**6))
+def test_minimum_and_step_are_exact(price: Decimal, minimum: Decimal, step: Decimal, heard_ms: int) -> None:
+    row = f'[[price]]\nprovider="x"\nmodel="m"\nunit="minute"\nprice={price}\nminimum={minimum}\nstep={step}'
+    seconds = Fraction(heard_ms, 1_000)
+    if heard_ms:
+        seconds = max(seconds, Fraction(minimum))
+        seconds = Fraction(step) * -(-seconds // Fraction(step)) if step else seconds
+    exact = seconds / 60 * Fraction(price) * 1_000_000
+    assert cost(book(row), call("x:m", "asr", audio_s=heard_ms / 1_000)) == round(exact)
+
+
+@given(price=MONEY, tokens_a_letter=AMOUNT, letters=st.integers(0, 10**5), told=st.integers(0, 10**5))
+def test_an_estimate_is_exact(price: Decimal, tokens_a_letter: Decimal, letters: int, told: int) -> None:
+    rows = (
+        '[[price]]\nprovider="x"\nmodel="m"\nunit="million_input_tokens"\nprice=0.6\n'
+        f'[[price]]\nprovider="x"\nmodel="m"\nunit="million_audio_tokens"\nprice={price}\n'
+        f"per_character={tokens_a_letter}"
+    )
+    spoken = Fraction(told) or Fraction(tokens_a_letter) * letters
+    asked = call("x:m", "tts", characters=letters, output_tokens=told, input_tokens=letters)
+    assert cost(book(rows), asked) == round(spoken * Fraction(price) + Fraction(3, 5) * letters)
 
 
 def test_money_as_people_read_it() -> None:

@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
+from math import lcm
 from typing import Literal, get_args
 
 from antiphon.usage.money import MICROS
@@ -96,14 +97,25 @@ class PriceRow:
         """Where it is written, for messages."""
         return f"{self.file}, row {self.number} ({self.name}, {self.unit})"
 
-    def billed(self, amount: Fraction) -> Fraction:
-        """What is billed for so much of what the meter counts: at least the minimum, in whole steps."""
-        scale = 1_000 if self.meter == "audio" else 1
-        least, step = Fraction(self.minimum) * scale, Fraction(self.step) * scale
-        if amount <= 0:
-            return Fraction(0)
-        amount = max(amount, least)
-        return step * -(-amount // step) if step else amount
+    @property
+    def least(self) -> Fraction:
+        """What a request is billed for at the least, of what the meter counts."""
+        return Fraction(self.minimum) * self._scale
+
+    @property
+    def whole_step(self) -> Fraction:
+        """``step``, of what the meter counts."""
+        return Fraction(self.step) * self._scale
+
+    @property
+    def parts(self) -> int:
+        """Into how many one of what the meter counts is to be divided, so that all of this is whole."""
+        exact = (self.least, self.whole_step, Fraction(self.per_character))
+        return lcm(*(number.denominator for number in exact))
+
+    @property
+    def _scale(self) -> int:
+        return 1_000 if self.meter == "audio" else 1
 
     def nearness(self, model: str) -> int:
         """How well a model's name fits this row; 0 when it does not."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
-from fractions import Fraction
 from importlib import resources
 from itertools import combinations
 from math import lcm
@@ -84,20 +83,52 @@ class Stale:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """How a meter is billed, in whole numbers: an amount is counted in parts, of which ``scale`` are one."""
+
+    scale: int
+    least: int
+    """Parts that a request is billed for at the least."""
+    step: int
+    """Billed in whole steps of so many parts; 0: exactly."""
+    per_character: int
+    """Parts for a character, where the amount is not told."""
+    weight: int
+    """What a part costs, in those of a micro-dollar of which a tariff has ``whole``."""
+
+    def billed(self, parts: int) -> int:
+        """What is billed for so many parts: at least the minimum, in whole steps."""
+        if parts <= 0:
+            return 0
+        parts = max(parts, self.least)
+        return self.step * -(-parts // self.step) if self.step else parts
+
+
 class Tariff(dict[Meter, PriceRow]):
     """The rows of one model, by what they count; made ready for adding up in whole numbers."""
 
     def __init__(self, rows: Mapping[Meter, PriceRow]) -> None:
         super().__init__(rows)
-        rates = {meter: row.rate for meter, row in rows.items() if meter != "free"}
-        if "input" in rates:
-            rates.setdefault("cached", rates["input"])
-            rates.setdefault("cache_write", rates["input"])
-        self.plain = not any(row.minimum or row.step or row.per_character for row in rows.values())
-        """Whether each amount is simply multiplied."""
+        priced = {meter: row for meter, row in rows.items() if meter != "free"}
+        scales = {meter: row.parts for meter, row in priced.items()}
+        rates = {meter: row.rate / scales[meter] for meter, row in priced.items()}
         self.whole = lcm(*(rate.denominator for rate in rates.values()))
-        self.weights: Mapping[Meter, int] = {meter: int(rate * self.whole) for meter, rate in rates.items()}
-        """Meter → what one costs, in parts of a micro-dollar of which there are ``whole``."""
+        self.counters: dict[Meter, Counter] = {
+            meter: Counter(
+                scale=scales[meter],
+                least=int(row.least * scales[meter]),
+                step=int(row.whole_step * scales[meter]),
+                per_character=int(row.per_character * scales[meter]),
+                weight=int(rates[meter] * self.whole),
+            )
+            for meter, row in priced.items()
+        }
+        if "input" in self.counters:
+            # Of one request, so that the minimum is met, and the step filled up, once.
+            alike = replace(self.counters["input"], least=0, step=0, per_character=0)
+            self.counters.setdefault("cached", alike)
+            self.counters.setdefault("cache_write", alike)
         self.kinds = frozenset(kind for kind in WHOLE if is_whole(self, kind))
         """Of calls that have a price with these rows."""
 
@@ -228,21 +259,13 @@ def _priced(tariff: Tariff, call: ProviderCall) -> Priced:
         return Priced(micros=0)
     counted = quantities(call)
     estimated = call.usage.estimated and "output" in tariff
-    if tariff.plain:
-        parts = 0
-        for meter, weight in tariff.weights.items():
-            parts += counted.get(meter, 0) * weight
-        return Priced(micros=_half_even(parts, tariff.whole), estimated=estimated)
-    total = Fraction(0)
-    for meter, row in tariff.items():
-        amount = Fraction(counted.get(meter, 0))
-        if not amount and call.kind == "tts" and row.per_character:
-            amount, estimated = Fraction(row.per_character) * call.usage.characters, True
-        total += row.billed(amount) * row.rate
-    for meter in ("cached", "cache_write"):
-        if meter not in tariff and "input" in tariff:
-            total += counted.get(meter, 0) * tariff["input"].rate
-    return Priced(micros=round(total), estimated=estimated)
+    parts = 0
+    for meter, counter in tariff.counters.items():
+        amount = counted.get(meter, 0) * counter.scale
+        if not amount and call.kind == "tts" and counter.per_character:
+            amount, estimated = counter.per_character * call.usage.characters, True
+        parts += counter.billed(amount) * counter.weight
+    return Priced(micros=_half_even(parts, tariff.whole), estimated=estimated)
 
 
 def _half_even(parts: int, whole: int) -> int:
