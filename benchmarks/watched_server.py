@@ -25,6 +25,7 @@ from antiphon.app import build_application
 from antiphon.conversation.events import Event, ReplyDone
 from antiphon.server.serving import Server
 from antiphon.settings import load_settings
+from antiphon.telemetry.gathered import Gathered
 from antiphon.telemetry.keeping import Keeper
 from antiphon.telemetry.logs import configure_logs
 from antiphon.telemetry.metrics import Metrics
@@ -34,6 +35,7 @@ from antiphon.usage.bookkeeper import Bookkeeper
 from antiphon.usage.sqlite_books import SqliteBooks
 
 WATCHING: tuple[tuple[type, tuple[str, ...]], ...] = (
+    (Gathered, ("opened", "told", "closed", "refused", "pass_on")),
     (Metrics, ("opened", "told", "closed", "refused")),
     (Recent, ("opened", "told", "closed", "refused", "sample")),
     (Bookkeeper, ("opened", "told", "closed", "refused", "released", "cost", "run", "_refresh")),

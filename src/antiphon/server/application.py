@@ -230,9 +230,7 @@ class Application:
         app.add_api_route("/api/operator", api.log_out, methods=["DELETE"], status_code=204)
 
     def _add_observing_routes(self, app: FastAPI, page: Page) -> None:
-        metrics = MetricsPage(
-            self.observability.metrics, self.operators, networks=self._door.metrics_networks
-        )
+        metrics = MetricsPage(self.observability, self.operators, networks=self._door.metrics_networks)
         app.add_route("/metrics", metrics.show, methods=["GET"])
         operator = OperatorPage(self.observability, page, self.replicas)
         app.add_route("/operator", operator.start, methods=["GET", "HEAD"])

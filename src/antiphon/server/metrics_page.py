@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from antiphon.server.operator_access import OperatorAccess
-from antiphon.telemetry.metrics import Metrics
+from antiphon.telemetry.observability import Observability
 
 Network = IPv4Network | IPv6Network
 
@@ -21,9 +21,9 @@ class MetricsPage:
     """Who may read: those whose address is in ``networks``, and operators."""
 
     def __init__(
-        self, metrics: Metrics, operators: OperatorAccess, *, networks: Collection[Network] = ()
+        self, observability: Observability, operators: OperatorAccess, *, networks: Collection[Network] = ()
     ) -> None:
-        self._metrics = metrics
+        self._observability = observability
         self._operators = operators
         self._networks = tuple(networks)
 
@@ -33,9 +33,10 @@ class MetricsPage:
             await self._operators.require(request)
         accept = request.headers.get("accept", "")
         no_store = {"Cache-Control": "no-store", "Vary": "Accept"}
+        metrics = self._observability.metrics
         if wants_json(accept):
-            return JSONResponse(self._metrics.to_json(with_sessions=True), headers=no_store)
-        body, content_type = self._metrics.exposition(accept)
+            return JSONResponse(metrics.to_json(with_sessions=True), headers=no_store)
+        body, content_type = metrics.exposition(accept)
         return Response(body, headers={"Content-Type": content_type, **no_store})
 
     def _is_near(self, request: Request) -> bool:

@@ -15,6 +15,7 @@ from antiphon.conversation.listening import Listener
 from antiphon.telemetry.certificate import CertificateWatch
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.exporting import open_tracer
+from antiphon.telemetry.gathered import Gathered
 from antiphon.telemetry.keeping import Keeper
 from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.pricing import Price, free_or_unknown
@@ -66,11 +67,24 @@ class Observability:
         self.watching = watching or Watching()
         self.price: Price = free_or_unknown
         self.sources = sources or Sources()
-        self.metrics = Metrics(price=self._price, trace_of=self.trace_id, sources=self.sources)
-        self.recent = Recent(
+        self._metrics = Metrics(price=self._price, trace_of=self.trace_id, sources=self.sources)
+        self._recent = Recent(
             price=self._price, trace_of=self.trace_id, transcripts=self.watching.transcripts, now=now
         )
+        self._gathered = Gathered(self._metrics, self._recent)
         self._traces: Traces | None = None
+
+    @property
+    def metrics(self) -> Metrics:
+        """Sums since the start, of all that has happened until now: to be asked for anew with each look."""
+        self._gathered.pass_on()
+        return self._metrics
+
+    @property
+    def recent(self) -> Recent:
+        """The last day, turns and errors, of all that has happened until now: to be asked for anew with each look."""
+        self._gathered.pass_on()
+        return self._recent
 
     def trace_id(self, session_id: str) -> str:
         """Hex id of a live session's trace; empty without traces."""
@@ -83,11 +97,11 @@ class Observability:
 
     def today(self) -> date:
         """The day it is, in the set time zone."""
-        return datetime.fromtimestamp(self.recent.now, self.zone).date()
+        return datetime.fromtimestamp(self._recent.now, self.zone).date()
 
     def midnight(self) -> float:
         """When today began, in seconds since 1970."""
-        now = datetime.fromtimestamp(self.recent.now, self.zone)
+        now = datetime.fromtimestamp(self._recent.now, self.zone)
         return now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
     @asynccontextmanager
@@ -95,19 +109,20 @@ class Observability:
         """Whom to tell of the conversations. On leaving, what they gathered is written and sent. Raises
         SettingsError."""
         async with AsyncExitStack() as stack:
-            listeners: list[Listener] = []
+            # First: when a session ends, its trace's id is asked for before that is over.
+            listeners: list[Listener] = [self._gathered]
             if self.watching.traces:
                 sample = self.watching.trace_sample
                 tracer = await stack.enter_async_context(open_tracer(self.watching.traces, sample=sample))
                 self._traces = Traces(tracer, price=self._price, transcripts=self.watching.transcripts)
-                # First: the others ask it for ids.
                 listeners.append(self._traces)
             if self.watching.data is not None and self.watching.report_days:
                 files = DayFiles(self.watching.data / FOLDER, zone=self.zone)
                 keeper = Keeper(
-                    self.recent, files, days=self.watching.report_days, restore=self.watching.restore
+                    self._recent, files, days=self.watching.report_days, restore=self.watching.restore
                 )
                 await stack.enter_async_context(keeper.keeping())
+                stack.callback(self._gathered.pass_on)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             sampling = tasks.create_task(self._sample())
             stack.callback(sampling.cancel)
@@ -116,11 +131,11 @@ class Observability:
                 self.sources.certificate_end = lambda: certificate.end
                 looking = tasks.create_task(certificate.run())
                 stack.callback(looking.cancel)
-            yield (*listeners, self.metrics, self.recent)
+            yield tuple(listeners)
 
     async def _sample(self) -> None:
         while True:
-            self.recent.sample()
+            self._recent.sample()
             await asyncio.sleep(SAMPLE_S)
 
     def _price(self, call: ProviderCall) -> int | None:
