@@ -28,12 +28,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.soak import Footprint, Watched, server
 
 MEMORY_MOST = 0.05
 LATER_MOST = 0.10
 SETTLE_S = 5.0
+LEFT_MOST_S = 120.0
+"""Twice as long as a server waits for a caller whose connection is gone."""
 START = b'{"type":"start"}'
 
 
@@ -228,7 +232,12 @@ async def attacked(watched: Watched, chosen: argparse.Namespace) -> dict[str, An
 
 
 async def settled(watched: Watched) -> Footprint:
-    """What is there once everyone has left."""
+    """What is there once everyone has left, strangers too who were thrown out for their pace and may come back for a
+    while."""
+    async with httpx2.AsyncClient(base_url=watched.where.http, timeout=30) as client:
+        async with asyncio.timeout(LEFT_MOST_S):
+            while (await client.get("/ready")).json()["sessions"]:  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(1.0)
     await asyncio.sleep(SETTLE_S)
     return await watched.footprint()
 
