@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import httpx
 import pytest
@@ -157,3 +157,12 @@ async def test_stopping_an_empty_house_takes_no_time() -> None:
     async with open_house() as house:
         house.server.stop()
         await asyncio.wait_for(house.application.registry.emptied(), 10)
+
+
+async def test_everybody_is_told_why_it_ends() -> None:
+    """Also who is told last: the web server waits until all goodbyes are said."""
+    async with open_house(max_sessions=60) as house, AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(house.call()) for _ in range(60)]
+        house.server.stop()
+        ends = [await caller.until_closed() for caller in callers]
+        assert set(ends) == {(1012, "the server is restarting")}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,9 @@ class Application:
         """``backing``: what sessions are kept with, ``stores``: tickets and limits; None: this process's memory.
         ``board``: where replicas tell each other who is on, and how they do; None: there is one server."""
         self.readiness = Readiness()
+        self._calls = 0
+        self._hung_up = asyncio.Event()
+        self._hung_up.set()
         self.audience = audience or Audience()
         self.registry = Registry(
             readiness=self.readiness,
@@ -343,6 +346,26 @@ class Application:
         offered = websocket.scope.get("subprotocols", [])
         # Only after this can a browser be told why it is turned away.
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        with self._call():
+            await self._hold(websocket)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """A connection, until its goodbye is said."""
+        self._calls += 1
+        self._hung_up.clear()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._hung_up.set()
+
+    async def hung_up(self) -> None:
+        """Returns when every connection has been told why it ends. Safe to cancel."""
+        await self._hung_up.wait()
+
+    async def _hold(self, websocket: WebSocket) -> None:
         try:
             async with self.entrance.caller(websocket) as caller:
                 with self.registry.arrival(caller) as place:

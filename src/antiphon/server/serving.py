@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -37,6 +38,10 @@ BACKLOG = 2048
 DRAIN_SLACK_S = 5.0
 """How much longer than the grace time of a reply all conversations may take to end, with what is then written of them.
 Supervisors are told to allow as much (docs/reliability.md)."""
+
+GOODBYES_S = 3.0
+"""How long the last connections may take to be told why they end: a little more than each of them may
+(``voice.FAREWELL_S``)."""
 
 ONE_SIGNAL_S = 1.0
 """Signals within this time of the first are the same one: supervisors and ``timeout`` send theirs to the process and to
@@ -171,6 +176,10 @@ class Server(uvicorn.Server):
         try:
             async with asyncio.timeout(self.drain_s):
                 await registry.emptied()
+                # Their sessions are over, and their goodbyes on the way: uvicorn would close them without a reason.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GOODBYES_S):
+                        await self._application.hung_up()
         except TimeoutError:
             log.error("stopping with sessions that do not end", sessions=[one.id for one in registry.live])
         self.should_exit = True
