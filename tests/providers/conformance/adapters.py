@@ -85,7 +85,27 @@ class Bench:
     """The next request goes wrong so."""
 
 
-Builder = Callable[[HttpPool, VendorServers, AsyncExitStack, Patience], Awaitable[Any]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lab:
+    """What an adapter is put together with."""
+
+    pool: HttpPool
+    servers: VendorServers
+    patience: Patience
+    stack: AsyncExitStack
+    """Left when the test is over."""
+
+    def endpoint(self, kind: Kind) -> Endpoint:
+        """Of who speaks OpenAI's formats."""
+        return Endpoint(
+            base_url=self.servers.url + "/v1",
+            key=KEY,
+            model_setting=f"ANTIPHON_{kind.upper()}",
+            patience=self.patience,
+        )
+
+
+Builder = Callable[[Lab], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +142,7 @@ class Adapter:
         async with AsyncExitStack() as stack:
             servers = await stack.enter_async_context(open_vendor_servers(world, speaking=self.speaking))
             pool = await stack.enter_async_context(HttpPool(trust=servers.trust()))
-            provider = await self.build(pool, servers, stack, patience)
+            provider = await self.build(Lab(pool=pool, servers=servers, patience=patience, stack=stack))
             yield Bench(
                 provider=provider,
                 world=world,
@@ -156,77 +176,51 @@ def _scripted(kind: Kind) -> Bench:
 # ---- OpenAI and what speaks its formats ---------------------------------------------------------------------
 
 
-def endpoint(servers: VendorServers, kind: Kind, patience: Patience, **more: Any) -> Endpoint:
-    return Endpoint(
-        base_url=servers.url + "/v1",
-        key=KEY,
-        model_setting=f"ANTIPHON_{kind.upper()}",
-        patience=patience,
-        **more,
-    )
+async def _whisper(lab: Lab) -> OpenAIRecognizer:
+    return OpenAIRecognizer(lab.pool, lab.endpoint("asr"), "whisper-1")
 
 
-async def _whisper(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> OpenAIRecognizer:
-    return OpenAIRecognizer(pool, endpoint(servers, "asr", patience), "whisper-1")
+async def _transcribe(lab: Lab) -> OpenAIRecognizer:
+    return OpenAIRecognizer(lab.pool, lab.endpoint("asr"), "gpt-4o-mini-transcribe")
 
 
-async def _transcribe(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> OpenAIRecognizer:
-    return OpenAIRecognizer(pool, endpoint(servers, "asr", patience), "gpt-4o-mini-transcribe")
+async def _chat(lab: Lab) -> OpenAILanguageModel:
+    return OpenAILanguageModel(lab.pool, lab.endpoint("llm"), "gpt-4o-mini")
 
 
-async def _chat(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> OpenAILanguageModel:
-    return OpenAILanguageModel(pool, endpoint(servers, "llm", patience), "gpt-4o-mini")
-
-
-async def _tts(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> OpenAISynthesizer:
-    return OpenAISynthesizer(pool, endpoint(servers, "tts", patience), "gpt-4o-mini-tts")
+async def _tts(lab: Lab) -> OpenAISynthesizer:
+    return OpenAISynthesizer(lab.pool, lab.endpoint("tts"), "gpt-4o-mini-tts")
 
 
 # ---- ElevenLabs, Deepgram, Anthropic ------------------------------------------------------------------------
 
 
-async def _claude(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> AnthropicChat:
-    return AnthropicChat(anthropic.Account(api_key=KEY, base_url=servers.url, patience=patience), pool)
+async def _claude(lab: Lab) -> AnthropicChat:
+    return AnthropicChat(
+        anthropic.Account(api_key=KEY, base_url=lab.servers.url, patience=lab.patience), lab.pool
+    )
 
 
-async def _elevenlabs_http(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> elevenlabs.ElevenLabsHttp:
-    account = elevenlabs.Account(api_key=KEY, base_url=servers.url, patience=patience)
-    return elevenlabs.ElevenLabsHttp(account, pool)
+async def _elevenlabs_http(lab: Lab) -> elevenlabs.ElevenLabsHttp:
+    account = elevenlabs.Account(api_key=KEY, base_url=lab.servers.url, patience=lab.patience)
+    return elevenlabs.ElevenLabsHttp(account, lab.pool)
 
 
-async def _aura(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> deepgram.DeepgramVoice:
-    account = deepgram.Account(api_key=KEY, base_url=servers.url, patience=patience)
-    return deepgram.DeepgramVoice(account, pool)
+async def _aura(lab: Lab) -> deepgram.DeepgramVoice:
+    account = deepgram.Account(api_key=KEY, base_url=lab.servers.url, patience=lab.patience)
+    return deepgram.DeepgramVoice(account, lab.pool)
 
 
-async def _elevenlabs(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> elevenlabs.ElevenLabsStreamInput:
-    vendor = await stack.enter_async_context(elevenlabs_sockets(servers.world))
-    account = elevenlabs.Account(api_key=KEY, base_url=vendor.url, patience=patience)
-    return await stack.enter_async_context(elevenlabs.open_stream_input(account))
+async def _elevenlabs(lab: Lab) -> elevenlabs.ElevenLabsStreamInput:
+    vendor = await lab.stack.enter_async_context(elevenlabs_sockets(lab.servers.world))
+    account = elevenlabs.Account(api_key=KEY, base_url=vendor.url, patience=lab.patience)
+    return await lab.stack.enter_async_context(elevenlabs.open_stream_input(account))
 
 
-async def _nova(
-    pool: HttpPool, servers: VendorServers, stack: AsyncExitStack, patience: Patience
-) -> deepgram.DeepgramRecognizer:
-    vendor = await stack.enter_async_context(deepgram_sockets(servers.world))
-    account = deepgram.Account(api_key=KEY, base_url=vendor.url, patience=patience)
-    return await stack.enter_async_context(deepgram.open_recognizer(account))
+async def _nova(lab: Lab) -> deepgram.DeepgramRecognizer:
+    vendor = await lab.stack.enter_async_context(deepgram_sockets(lab.servers.world))
+    account = deepgram.Account(api_key=KEY, base_url=vendor.url, patience=lab.patience)
+    return await lab.stack.enter_async_context(deepgram.open_recognizer(account))
 
 
 NAMES_NO_RATE: frozenset[Fault] = frozenset({"wrong_rate"})
