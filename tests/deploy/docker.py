@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from antiphon.settings.secret_files import OURS
 
@@ -24,6 +24,7 @@ LOCAL = os.environ.get("TEST_LOCAL_IMAGE", "antiphon:local")
 NGINX = os.environ.get("TEST_NGINX_IMAGE", "nginx:stable-alpine")
 CERTBOT = os.environ.get("TEST_CERTBOT_IMAGE", "certbot/certbot:v4.2.0")
 ACME = os.environ.get("TEST_ACME_IMAGE", "antiphon-test-acme")
+T = TypeVar("T")
 SCRIPTED = {"ANTIPHON_ASR": "scripted", "ANTIPHON_LLM": "scripted", "ANTIPHON_TTS": "scripted"}
 
 
@@ -99,6 +100,24 @@ def log_has(name: str, words: str, *, since: datetime | None = None, within_s: f
     raise AssertionError(f"{words!r} was not logged within {within_s:g} s:\n{''.join(seen[-30:])}")
 
 
+def until(ask: Callable[[], T | None], wanted: str, *, of: str = "", within_s: float = 60.0) -> T:
+    """Ask until the answer is neither None nor empty; that answer. What is asked takes its time by itself.
+
+    ``of``: the container whose last words are told when it does not come.
+    """
+    overdue = threading.Event()
+    patience = threading.Timer(within_s, overdue.set)
+    patience.start()
+    try:
+        while not overdue.is_set():
+            if answer := ask():
+                return answer
+    finally:
+        patience.cancel()
+    said = f":\n{logs(of)[-2000:]}" if of else ""
+    raise AssertionError(f"within {within_s:g} s there was no {wanted}{said}")
+
+
 def state(name: str) -> dict[str, Any]:
     """Docker's own account of it."""
     [account] = json.loads(run("docker", "inspect", name).stdout)
@@ -106,12 +125,13 @@ def state(name: str) -> dict[str, Any]:
 
 
 def until_healthy(name: str) -> dict[str, Any]:
-    """Ask Docker until it finds the container healthy; its account then. A question takes some 30 ms."""
-    for _ in range(1000):
+    """Ask Docker until it finds the container healthy; its account then."""
+
+    def healthy() -> dict[str, Any]:
         account = state(name)
-        if account["State"].get("Health", {}).get("Status") == "healthy":
-            return account
-    raise AssertionError(f"{name} does not become healthy:\n{logs(name)[-2000:]}")
+        return account if account["State"].get("Health", {}).get("Status") == "healthy" else {}
+
+    return until(healthy, f"healthy {name}", of=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

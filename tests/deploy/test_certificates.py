@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from tests.deploy.docker import Stack, inside, log_has, logs, run, stack, state
+from tests.deploy.docker import Stack, inside, log_has, logs, run, stack, state, until
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,7 @@ def served(made: Stack) -> str:
 
 def until_served(made: Stack, name: str) -> None:
     """nginx looks every second."""
-    for _ in range(500):
-        if f"CN={name}" in served(made):
-            return
-    raise AssertionError(f"the certificate for {name} was not taken:\n{logs(nginx(made))[-2000:]}")
+    until(lambda: f"CN={name}" in served(made), f"certificate for {name}", of=nginx(made))
 
 
 def test_a_pair_is_taken_only_when_it_is_whole(own: Stack) -> None:

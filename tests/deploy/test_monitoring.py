@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.deploy.docker import free_port, log_has, stack
+from tests.deploy.docker import free_port, log_has, stack, until
 
 PROMETHEUS = os.environ.get("TEST_PROMETHEUS_IMAGE", "prom/prometheus:v3.5.0")
 TOKEN = "only a test of operators"
@@ -28,21 +28,23 @@ def test_prometheus_scrapes_the_assistant_and_has_the_rules(tmp_path: Path) -> N
         log_has(made.containers("assistant")[0], '"path": "/metrics"', within_s=60)
         assert answered(port, "up{job='antiphon'}") == "1"
         assert answered(port, "antiphon_sessions_max") == "50"
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            rules = client.get("/api/v1/rules").json()["data"]["groups"]
-            told = client.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
+        rules = asked(port, "rules")["groups"]
+        # Prometheus takes what it discovers every five seconds.
+        told = until(lambda: asked(port, "alertmanagers")["activeAlertmanagers"], "Alertmanager to tell")
         assert [each["url"] for each in told] == ["http://alertmanager.test:9093/api/v2/alerts"]
         names = {rule["name"] for group in rules for rule in group["rules"]}
         assert {"AntiphonBudgetSpent", "AntiphonBudgetNear"} <= names
         assert all(rule["health"] in ("ok", "unknown") for group in rules for rule in group["rules"])
 
 
+def asked(port: int, what: str, **parameters: str) -> dict[str, Any]:
+    """Prometheus' own account."""
+    answer = httpx2.get(f"http://127.0.0.1:{port}/api/v1/{what}", params=parameters, timeout=10)
+    return dict(answer.raise_for_status().json()["data"])
+
+
 def answered(port: int, query: str) -> str:
     """What the query gives. The visit was answered a moment ago; what came of it is there with one of the next
     questions."""
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-        for _ in range(500):
-            data: dict[str, Any] = client.get("/api/v1/query", params={"query": query}).json()["data"]
-            if data["result"]:
-                return str(data["result"][0]["value"][1])
-    raise AssertionError(f"{query} gave nothing")
+    found = until(lambda: asked(port, "query", query=query)["result"], f"value of {query}")
+    return str(found[0]["value"][1])

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 from tests.authority import Authority
-from tests.deploy.docker import ACME, CERTBOT, Stack, inside, log_has, logs, stack, state
+from tests.deploy.docker import ACME, CERTBOT, Stack, inside, log_has, logs, stack, state, until
 
 DOMAIN = "talk.test"
 CALLERS = 4
@@ -67,10 +67,11 @@ def until_another_is_served(made: Stack, before: x509.Certificate, since: dateti
     """nginx looks every second, and says when it took one over."""
     [nginx] = made.containers("nginx")
     log_has(nginx, f"certificate: /etc/letsencrypt/live/{DOMAIN}, loaded", since=since, within_s=60)
-    for _ in range(500):
-        if (found := served(made)) != before:
-            return found
-    raise AssertionError(f"nginx goes on with the certificate it had:\n{logs(nginx)[-2000:]}")
+
+    def another() -> x509.Certificate | None:
+        return found if (found := served(made)) != before else None
+
+    return until(another, f"other certificate than the one before for {DOMAIN}", of=nginx)
 
 
 def trusted(made: Stack, server: str) -> x509.Certificate:
