@@ -10,6 +10,7 @@ from typing import Literal
 
 from antiphon.conversation.calls import Asking, CallLog
 from antiphon.conversation.ear import Ear
+from antiphon.conversation.spoken_language import SpokenLanguage
 from antiphon.errors import ProviderError, ProviderUnavailable
 from antiphon.providers.base import ProviderInfo, Recognizer, RecognizerStream, Transcript, Usage
 from antiphon.turns.context import PREROLL_S
@@ -57,9 +58,7 @@ class BatchHearing:
         self.recognizer = recognizer
         """Whom the next sound goes to; what is under way goes on."""
         self._ear = ear
-        self._language = language
-        self._spoken = language or ""
-        """The language of the last turn: too little is said over a reply to tell it from that."""
+        self._spoken = SpokenLanguage(language)
         self._calls = calls
         self._prompt = prompt
 
@@ -72,9 +71,10 @@ class BatchHearing:
         loop = asyncio.get_running_loop()
         started = loop.time()
         pcm = self._ear.cut(request.start, request.end)
-        language = (self._spoken or None) if request.overlap else self._language
+        seconds = request.end - request.start
+        language = self._spoken.expected(seconds, overlap=request.overlap)
         # After names to expect, whisper-base takes an "uh-huh" over a reply for one of them, which would stop it.
-        prompt = OVERLAP_PROMPTS.get(self._spoken, "") if request.overlap else self._prompt
+        prompt = OVERLAP_PROMPTS.get(self._spoken.last, "") if request.overlap else self._prompt
         try:
             final = await self._final(pcm, language, prompt, request.turn)
         except ProviderError as error:
@@ -83,7 +83,7 @@ class BatchHearing:
             await asyncio.sleep(RETRY_AFTER_S)
             final = await self._final(pcm, language, prompt, request.turn)
         if not request.overlap and final.text:
-            self._spoken = final.language or self._spoken
+            self._spoken.heard(final.language, seconds)
         return Heard(
             request=request, text=final.text, language=final.language, started=started, ended=loop.time()
         )
