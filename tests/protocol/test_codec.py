@@ -32,7 +32,9 @@ st.register_type_strategy(
         speed=st.none() | st.floats(0.5, 2.0),
         instructions=TEXT,
         resume=st.none()
-        | st.builds(client.Resume, session_id=TEXT.filter(bool), token=TEXT, last_seq=st.integers(0, 2**53)),
+        | st.builds(
+            client.Resume, session_id=TEXT.filter(bool), token=TEXT, last_seq=st.integers(0, client.MAX_SEQ)
+        ),
     ),
 )
 st.register_type_strategy(
@@ -121,6 +123,14 @@ def test_a_start_with_any_value_is_read_or_refused(field: str, value: object) ->
         ('{"type":"start","speed":3}', "start.speed"),
         ('{"type":"start","instructions":"\\ud800"}', "start"),
         ('{"type":"start","resume":{"session_id":"s"}}', "start.resume"),
+        (
+            '{"type":"start","resume":{"session_id":"s","token":"t","last_seq":9007199254740992}}',
+            "start.resume.last_seq",
+        ),
+        (
+            '{"type":"start","resume":{"session_id":"s","token":"t","last_seq":' + "9" * 4300 + "}}",
+            "start.resume.last_seq",
+        ),
         ('{"type":"text","text":"  "}', "text.text"),
         ('{"type":"text","text":"' + "a" * 4001 + '"}', "text.text"),
     ],

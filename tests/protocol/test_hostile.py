@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from antiphon.errors import ClientError
-from antiphon.protocol.client_messages import MAX_INSTRUCTIONS, MAX_TEXT, Played, Start, Text
-from antiphon.protocol.codec import CLIENT_TYPES
+from antiphon.protocol.client_messages import MAX_INSTRUCTIONS, MAX_SEQ, MAX_TEXT, Played, Start, Text
+from antiphon.protocol.codec import CLIENT_TYPES, decode_client, encode
 from antiphon.protocol.connection import FORGIVEN, ServerConnection
 from antiphon.protocol.pace import BURST_S, MessagePace
 
@@ -90,6 +94,53 @@ def test_what_is_let_through_is_within_its_limits(text: str) -> None:
             assert message.ms >= 0
         case _:
             pass
+
+
+NUMBERS = st.integers() | st.floats() | st.integers(1, 4300).map(lambda digits: int("9" * digits))
+RESUME = '{"type":"start","resume":{"session_id":"s","token":"t",'
+PLACES = (
+    '{"type":"start","input_rate":#}',
+    '{"type":"start","output_rate":#}',
+    '{"type":"start","speed":#}',
+    RESUME + '"last_seq":#}}',
+    RESUME + '"last_seq":0,"played":{"reply_id":"r","ms":#}}}',
+    '{"type":"played","reply_id":"r","ms":#}',
+)
+
+
+@given(st.sampled_from(PLACES), NUMBERS)
+def test_a_number_that_is_let_through_can_be_counted_with_and_told_again(place: str, number: float) -> None:
+    try:
+        message = decode_client(place.replace("#", json.dumps(number)))
+    except ClientError:
+        return
+    assert message is not None
+    assert all(abs(found) <= MAX_SEQ for found in numbers_in(dataclasses.asdict(message)))
+    assert decode_client(encode(message)) == message
+
+
+def numbers_in(value: object) -> Iterator[float]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from numbers_in(inner)
+    elif isinstance(value, int | float):
+        yield value
+
+
+@pytest.mark.parametrize("kind", CLIENT_TYPES.values(), ids=lambda kind: str(kind.TYPE))
+def test_every_number_has_a_least_and_a_most(kind: type) -> None:
+    """Also one that is added some day."""
+
+    def unbounded(schema: object, path: str) -> Iterator[str]:
+        if not isinstance(schema, dict):
+            return
+        if schema.get("type") in ("integer", "number") and not {"minimum", "maximum"} <= schema.keys():
+            yield path
+        for name, inner in schema.items():
+            for part in inner if isinstance(inner, list) else [inner]:
+                yield from unbounded(part, f"{path}.{name}")
+
+    assert not list(unbounded(TypeAdapter(kind).json_schema(), kind.__name__))
 
 
 @given(st.text(min_size=1, max_size=200))

@@ -12,6 +12,7 @@ from tests.server.returning import LONG, asks, away, back, counting_assistant, l
 from antiphon.audio.coded_speech import coded_text
 from antiphon.conversation.events import Event
 from antiphon.conversation.listening import SessionFacts
+from antiphon.protocol.client_messages import MAX_SEQ
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.registry import Backing
 from antiphon.sessions.store import Claim, HeldElsewhere, MemoryStore
@@ -196,6 +197,43 @@ class Elsewhere(MemoryStore):
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
         self.asked.set()
         raise HeldElsewhere
+
+
+async def test_a_connection_that_breaks_in_our_hands_holds_no_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its place would be taken for good, by nobody."""
+    async with open_house(assistant=counting_assistant()) as house, house.call() as caller:
+        await asks(caller, "One")
+        line = house.application.registry._held[caller.messages[0]["session_id"]].outlet
+        monkeypatch.setattr(line, "_kept", None)
+        await caller.sends("{")
+        assert await caller.until_closed() == (1011, "internal error")
+        assert caller.messages[-1]["code"] == "internal"
+        assert caller.messages[-1]["seq"] > caller.messages[-2]["seq"]
+        await asyncio.wait_for(house.application.registry.emptied(), 10)
+
+
+@pytest.mark.parametrize(
+    "last_seq", [MAX_SEQ, MAX_SEQ + 1, 10**4300 - 1], ids=["most", "too much", "endless"]
+)
+async def test_a_client_that_claims_to_have_heard_what_was_never_said_harms_nobody(last_seq: int) -> None:
+    async with open_house(assistant=counting_assistant()) as house:
+        async with house.call() as first:
+            await asks(first, "One")
+            first.socket.transport.abort()
+        await away(house)
+        async with house.connect() as liar:
+            await liar.says(type="start", resume=resume_of(first) | {"last_seq": last_seq})
+            assert (await liar.receives())["type"] == ("session" if last_seq <= MAX_SEQ else "error")
+            await liar.says(type="ping")
+            await liar.receives()
+            liar.socket.transport.abort()
+        await away(house)
+        async with back(house, first) as second:
+            assert second.messages[0]["resumed"] is True
+            assert await asks(second, "Two") == "Turn 2, Two."
+            assert max(message["seq"] for message in second.messages) < 100
 
 
 async def test_a_place_is_kept_for_one_whose_line_dropped() -> None:

@@ -18,6 +18,9 @@ MAX_TEXT = 4_000
 MAX_INSTRUCTIONS = 2_000
 """Characters of a caller's own instructions: they are sent to the language model with every turn."""
 
+MAX_SEQ = 2**53 - 1
+"""Of a message: the largest whole number that every client's JSON keeps exactly."""
+
 Rate = Annotated[int, Field(ge=MIN_RATE, le=MAX_RATE)]
 ShortName = Annotated[str, Field(max_length=100)]
 Identifier = Annotated[str, Field(min_length=1, max_length=100)]
@@ -38,7 +41,7 @@ class Resume:
 
     session_id: Identifier
     token: Annotated[str, Field(max_length=500)]
-    last_seq: Annotated[int, Field(ge=0)]
+    last_seq: Annotated[int, Field(ge=0, le=MAX_SEQ)]
     """The last ``seq`` received."""
     played: Heard | None = None
     """Of the reply that was being played."""

@@ -20,6 +20,10 @@ KEPT_MESSAGES = 800
 """Of messages kept: a client that was away for the whole of a long reply has missed about 400, some 40 KB; with
 decisions, twice that."""
 
+MOST_UNKEPT = 100_000
+"""Messages that a session may have told after the last state kept of it: with decisions a reply is some 800, so that
+this is hours of talk while the store is away. A client that claims more is not believed."""
+
 MOVE_MS = 50
 """When to come back after ``going_away``, where others go on with the session: at once, when its turn is over."""
 
@@ -66,9 +70,13 @@ class Line:
 
     def missed(self, last_seq: int) -> tuple[list[str], bool]:
         """The messages after ``last_seq``, and whether those are all that there were."""
-        if last_seq > self._seq:
-            self._seq = last_seq  # told by someone who died before it was kept: never give out a number twice
         return [text for seq, text in self._kept if seq > last_seq], last_seq >= self._forgotten
+
+    def take_up(self, last_seq: int) -> None:
+        """Of a session begun elsewhere: a client knows of messages that were told after it was kept, and no number is
+        given out twice."""
+        if self._seq < last_seq <= self._seq + MOST_UNKEPT:
+            self._seq = last_seq
 
     # ---- as a session's outlet
 

@@ -109,12 +109,12 @@ class Opening:
         live = self._live(
             regained.session, line, regained.keeping, epoch=snapshot.epoch, token=regained.token
         )
+        line.take_up(wanted.last_seq)
         notices: tuple[wire.Notice, ...] = ()
         if not snapshot.handed_over:
             cut = memory.unfinished
             if cut is not None or wanted.last_seq > snapshot.seq:
                 notices = (TURN_LOST,)
-            line.missed(wanted.last_seq)
             if cut is not None:
                 _cut_short(line, memory)
             memory = memory.after_sudden_end()

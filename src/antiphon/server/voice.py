@@ -20,7 +20,7 @@ from antiphon.protocol.codec import encode
 from antiphon.protocol.connection import TOO_FAST, Closing, ServerConnection
 from antiphon.protocol.pace import Pace
 from antiphon.server.incoming import Incoming
-from antiphon.server.line import RESTART_MS
+from antiphon.server.line import RESTART_MS, Line
 from antiphon.server.opening import GAPS, Opened, Opening
 from antiphon.server.outgoing import Outgoing, Overflow
 from antiphon.server.wire_errors import (
@@ -148,6 +148,8 @@ class Call:
             closing = self._ending(group)
         finally:
             self._part(closing)
+        if closing is BROKEN:
+            self._apologise()
         await self._say_goodbye(closing)
         log.info(
             "connection closed",
@@ -206,12 +208,12 @@ class Call:
     def _join(self, start: client.Start, opened: Opened) -> Attachment:
         """Answer ``session``, tell what was missed, and let the conversation go on."""
         live, line = opened.live, opened.line
+        self._opened = opened
+        self._attachment = attachment = live.attach()
         line.trace_id = self._trace_id(live.session.id)
         structlog.contextvars.bind_contextvars(session_id=live.session.id)
         if line.trace_id:
             structlog.contextvars.bind_contextvars(trace_id=line.trace_id)
-        self._opened = opened
-        self._attachment = attachment = live.attach()
         line.timeline = start.timeline
         line.connect(self._outgoing)
         session = wire.Session(
@@ -328,16 +330,21 @@ class Call:
 
     def _part(self, closing: Closing | None) -> None:
         """From the session: it waits for its caller, unless they are done with it."""
-        if closing is BROKEN:
-            with suppress(Overflow):
-                self._put(INTERNAL)
         if self._opened is None or self._attachment is None:
             return
         live, attachment = self._opened.live, self._attachment
-        self._opened.line.disconnect(self._outgoing)
-        if not attachment.over.done() and closing not in RESUMABLE:
-            live.end(_reason(closing))
-        live.detach(attachment, _reason(closing))
+        try:
+            self._opened.line.disconnect(self._outgoing)
+            if not attachment.over.done() and closing not in RESUMABLE:
+                live.end(_reason(closing))
+        finally:
+            live.detach(attachment, _reason(closing))
+
+    def _apologise(self) -> None:
+        """Not by way of the session: what broke may have been that."""
+        numbered: Line | ServerConnection = self._connection if self._opened is None else self._opened.line
+        with suppress(Overflow):
+            self._outgoing.put(encode(INTERNAL, seq=numbered.seq + 1))
 
     async def _say_goodbye(self, closing: Closing | None) -> None:
         if closing is None:
