@@ -27,6 +27,7 @@ pytestmark = pytest.mark.real_time
 HERE, THERE = "127.0.0.1", "127.0.0.2"
 OPERATORS = ip_network("127.0.0.1/32")
 EVIL = "https://evil.example.org"
+OPERATOR_TOKEN = "operators only, thank you"
 
 
 class Clock:
@@ -140,6 +141,17 @@ async def wrong_operator_token(house: House, clock: Clock) -> None:
     assert answer.status_code == 401
 
 
+async def wrong_operator_token_at_the_log_in(house: House, clock: Clock) -> None:
+    answer = await post(house, "/api/operator", {"token": "guess-guess-guess"}, origin=house.http)
+    assert answer.status_code == 401
+
+
+async def foreign_page_logs_an_operator_in(house: House, clock: Clock) -> None:
+    answer = await post(house, "/api/operator", {"token": OPERATOR_TOKEN}, origin=EVIL)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "bad_origin")
+    assert "set-cookie" not in answer.headers
+
+
 @pytest.mark.parametrize(
     ("attempt", "reason", "event", "whose"),
     [
@@ -155,6 +167,8 @@ async def wrong_operator_token(house: House, clock: Clock) -> None:
         (session_of_another_user, "bad_resume_token", "resume refused", THERE),
         (wrong_password, "bad_credentials", "ticket refused", HERE),
         (wrong_operator_token, "bad_operator_token", "operator refused", HERE),
+        (wrong_operator_token_at_the_log_in, "bad_operator_token", "operator refused", HERE),
+        (foreign_page_logs_an_operator_in, "bad_origin", "operator refused", HERE),
     ],
 )
 async def test_it_is_refused_logged_and_counted(
@@ -167,7 +181,7 @@ async def test_it_is_refused_logged_and_counted(
         ways=WAYS,
         stores=EntranceStores(tickets=MemoryTickets(now=clock)),
         addresses=LimitPolicy(sessions=1 if attempt is spoofed_address else 0, connects_per_minute=0),
-        operator_token="operators only, thank you",
+        operator_token=OPERATOR_TOKEN,
         metrics_networks=(OPERATORS,),
     ) as house:
         assert refusals(await metrics(house), reason) == 0

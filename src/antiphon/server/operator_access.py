@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,8 +57,22 @@ class OperatorAccess:
     async def require(self, request: Request) -> None:
         """Returns when the request is an operator's. Raises OperatorOffError, AccessError, OriginError or
         RateLimitedError, each of which says what to do."""
-        try:
+        with self._telling_refusals(request):
             await self._check(request)
+
+    async def require_token(self, request: Request, token: str) -> None:
+        """Returns when ``token``, which somebody wants to log in with, is the operator's. Raises the same."""
+        with self._telling_refusals(request):
+            # A stranger's page must not be able to log anybody in, nor to try tokens from a visitor's address.
+            if "origin" in request.headers and not from_own_page(request):
+                raise OriginError("operators log in on this server's own page only")
+            await self._check_token(token, address=_address(request))
+
+    @contextmanager
+    def _telling_refusals(self, request: Request) -> Iterator[None]:
+        """Each is logged and counted."""
+        try:
+            yield
         except (AccessError, OperatorOffError, OriginError, RateLimitedError) as error:
             self._telling.warning(
                 "operator refused", code=error.code, path=request.url.path, address=_address(request)
@@ -68,7 +83,7 @@ class OperatorAccess:
     async def _check(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            await self.check_token(token.strip(), address=_address(request))
+            await self._check_token(token.strip(), address=_address(request))
             return
         cookie = request.cookies.get(COOKIE)
         if cookie is None or not self._cookie_holds(cookie):
@@ -81,8 +96,7 @@ class OperatorAccess:
         if request.method not in SAFE_METHODS and not from_own_page(request):
             raise OriginError("changes by an operator's cookie are taken from this server's own page only")
 
-    async def check_token(self, token: str, *, address: str) -> None:
-        """Raises OperatorOffError, AccessError or RateLimitedError."""
+    async def _check_token(self, token: str, *, address: str) -> None:
         key = self._key_or_off()
         if hmac.compare_digest(hashlib.sha256(token.encode()).digest(), key):
             return

@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from antiphon.errors import OriginError
 from antiphon.server.operator_access import OperatorAccess
-from antiphon.server.origins import from_own_page
 from antiphon.sessions.roster import Line, Roster
 from antiphon.telemetry.metrics import SHORT_ID, short_id
 
@@ -96,11 +94,7 @@ class OperatorApi:
 
     async def log_in(self, request: Request, wanted: LogIn) -> Response:
         """Let this browser be an operator's for twelve hours, by a cookie that scripts cannot read."""
-        # A stranger's page must not be able to log anybody in, nor to try tokens from a visitor's address.
-        if "origin" in request.headers and not from_own_page(request):
-            raise OriginError("operators log in on this server's own page only")
-        address = request.client.host if request.client is not None else ""
-        await self._access.check_token(wanted.token, address=address)
+        await self._access.require_token(request, wanted.token)
         response = Response(status_code=204, headers=NO_STORE)
         self._access.log_in(response, secure=request.url.scheme == "https")
         return response
