@@ -157,6 +157,20 @@ def test_messages_that_come_too_fast_close_as_no_mistake_does() -> None:
     assert opened.closing == TOO_FAST
 
 
+@pytest.mark.parametrize("letter", ["a", "ä", "語", "\U0001f600"])
+def test_it_is_bytes_on_the_wire_that_are_counted(letter: str) -> None:
+    opened = ServerConnection(max_message_bytes=65_536, bytes_per_s=10_000)
+    text = letter * (10_000 // len(letter.encode()))
+    passed = 0
+    with suppress(RateLimitedError):
+        while passed < 100_000:
+            opened.check_pace(text, now=0.0)
+            passed += len(text.encode())
+    assert 90_000 < passed <= 100_000
+    with pytest.raises(RateLimitedError):
+        opened.check_pace(text, now=0.0)
+
+
 def test_what_a_network_held_back_passes() -> None:
     """Nine seconds of nothing, then all of it at once, then on in real time."""
     pace = AudioPace(16_000, now=0.0)

@@ -20,6 +20,11 @@ SERVER_TYPES: dict[str, type[ServerMessage]] = {kind.TYPE: kind for kind in get_
 M = TypeVar("M", bound=ClientMessage | ServerMessage)
 
 
+def size(frame: str | bytes) -> int:
+    """Bytes on the wire."""
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode(errors="replace"))
+
+
 def encode(message: ClientMessage | ServerMessage, *, seq: int | None = None) -> str:
     """JSON text of a message; server messages carry the connection's ``seq``."""
     head: dict[str, object] = {"type": message.TYPE}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from antiphon.errors import AudioError, ProtocolError, RateLimitedError
 from antiphon.protocol.client_messages import Bye, ClientMessage, Start
-from antiphon.protocol.codec import decode_client, encode
+from antiphon.protocol.codec import decode_client, encode, size
 from antiphon.protocol.pace import AudioPace, MessagePace, Pace
 from antiphon.protocol.server_messages import ServerMessage
 
@@ -72,9 +72,10 @@ class ServerConnection:
     def check_pace(self, frame: str | bytes, *, now: float) -> None:
         """Before a frame of either kind is looked at. Raises RateLimitedError when it comes too soon; then it is not to
         be looked at."""
-        wait_s = self._messages.admit(len(frame), now=now)
+        length = size(frame)
+        wait_s = self._messages.admit(length, now=now)
         if not wait_s and self._shared is not None:
-            wait_s = self._shared.admit(len(frame), now=now)
+            wait_s = self._shared.admit(length, now=now)
         if wait_s:
             self._mistake(TOO_FAST)
             raise RateLimitedError(
@@ -84,7 +85,7 @@ class ServerConnection:
 
     def receive_text(self, text: str) -> ClientMessage | None:
         """A text message → what it says, None when it is of a type to be ignored."""
-        self._check_size(len(text.encode("utf-8", errors="replace")))
+        self._check_size(text)
         try:
             message = decode_client(text)
         except ProtocolError:
@@ -97,7 +98,7 @@ class ServerConnection:
     def receive_sound(self, pcm: bytes, *, now: float) -> bytes | None:
         """A binary message → PCM to hear; None when it comes too fast and is dropped, which is told by an AudioError
         the first time. ``now`` in seconds."""
-        self._check_size(len(pcm))
+        self._check_size(pcm)
         if self._pace is None or self.started is None:
             self._mistake(MISPLACED)
             raise ProtocolError(
@@ -129,11 +130,12 @@ class ServerConnection:
         """The caller's wishes cannot be met; it may try another ``start``."""
         self._mistake(MISPLACED)
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
+    def _check_size(self, frame: str | bytes) -> None:
+        length = size(frame)
+        if length > self._max_bytes:
             self.closing = Closing(TOO_BIG, f"message over {self._max_bytes} bytes")
             raise ProtocolError(
-                f"a message of {size} bytes is over the limit of {self._max_bytes}; send sound 20-60 ms at "
+                f"a message of {length} bytes is over the limit of {self._max_bytes}; send sound 20-60 ms at "
                 "a time"
             )
 

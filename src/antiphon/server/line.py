@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from antiphon.conversation import events
 from antiphon.errors import EndedError
 from antiphon.protocol import server_messages as wire
-from antiphon.protocol.codec import encode
-from antiphon.server.outgoing import Outgoing, Overflow, size
+from antiphon.protocol.codec import encode, size
+from antiphon.server.outgoing import Outgoing, Overflow
 from antiphon.server.wire_errors import wire_error
 from antiphon.server.wire_events import wire_message
 

@@ -6,17 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from antiphon.protocol.codec import size
+
 MAX_BYTES = 512 * 1024
 """Sound is paced about one second ahead of playback, 96 KiB at 48 kHz; five times that waiting means that the
 client, or the way to it, has stopped."""
 
 MAX_MESSAGES = 1_000
 """A reply is some hundred messages; a client that is two replies behind is not listening."""
-
-
-def size(message: str | bytes) -> int:
-    """Bytes on the wire."""
-    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
 
 
 class Overflow(Exception):
