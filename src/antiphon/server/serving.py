@@ -43,9 +43,10 @@ GOODBYES_S = 3.0
 """How long the last connections may take to be told why they end: a little more than each of them may
 (``voice.FAREWELL_S``)."""
 
-ONE_SIGNAL_S = 1.0
-"""Signals within this time of the first are the same one: supervisors and ``timeout`` send theirs to the process and to
-its group, and a terminal to both. Who presses Ctrl-C again because it takes too long comes later."""
+ONE_SIGNAL_S = 0.2
+"""Signals within this time of the first are the same one: ``timeout`` sends its own to the process and then to its
+group, and a supervisor that is interrupted in a terminal passes on what the terminal has sent to all, within a tenth of
+a second. Nobody has waited in vain by then and presses Ctrl-C again."""
 
 log = logger(__name__)
 
