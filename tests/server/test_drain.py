@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 
 import httpx
 import pytest
@@ -122,6 +122,39 @@ def test_a_signal_ends_the_process_with_status_0(how: signal.Signals) -> None:
         _, log = running.communicate(timeout=20)
         assert running.returncode == 0, log
         assert '"event": "stopping"' in log
+
+
+def half_a_body(raw: socket.socket) -> None:
+    raw.sendall(
+        b"POST /api/tickets HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+    )
+    assert b"100 Continue" in raw.recv(100), "it is being read"
+    raw.sendall(b"{")
+
+
+def answers_unread(raw: socket.socket) -> None:
+    raw.settimeout(0.5)  # by then nothing has moved for a while: neither side reads
+    with suppress(TimeoutError):
+        while True:
+            raw.sendall(b"GET /assets/app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+
+@pytest.mark.parametrize("holds_on", [half_a_body, answers_unread])
+def test_a_request_that_does_not_end_is_not_waited_for_and_makes_no_noise(
+    holds_on: Callable[[socket.socket], None],
+) -> None:
+    """Or anybody could write errors into the log at each restart."""
+    with process() as (running, url):
+        wait_until_ready(url)
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
+            holds_on(raw)
+            running.send_signal(signal.SIGTERM)
+            _, log = running.communicate(timeout=20)
+        assert running.returncode == 0, log
+        assert "did not end in time" in log
+        assert "Traceback" not in log
+        assert '"level": "error"' not in log
 
 
 def test_two_signals_at_once_are_one() -> None:

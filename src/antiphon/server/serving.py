@@ -113,7 +113,8 @@ def web_server_config(app: ASGIApp, *, max_message_bytes: int) -> uvicorn.Config
         server_header=False,
         # server/callers.py reads them, and believes only our own proxies; uvicorn would take any loopback's.
         proxy_headers=False,
-        # Closing handshakes that clients do not finish: nothing of worth is waited for by then.
+        # Closing handshakes that clients do not finish: nothing of worth is waited for by then. Requests have ended
+        # before (``sockets.LAST_REQUESTS_S``).
         timeout_graceful_shutdown=3,
     )
 

@@ -1,5 +1,5 @@
 """uvicorn's two protocols, with what they leave open closed: heads that never end or come drop by drop, messages in
-endless fragments, floods of pings."""
+endless fragments, floods of pings, requests that keep a server from stopping."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ HEAD_S = 5.0
 MOST_HEAD = 64 * 1024
 """Bytes of a request's head. The parser has no limit of its own; a token of an identity provider has 16 KiB at most."""
 
+LAST_REQUESTS_S = 2.0
+"""How long a request may still take once the server stops: to send the rest of its body, to read its answer. Then its
+caller counts as gone. Less than uvicorn's own patience (``serving.web_server_config``), after which it would cancel the
+request and write a stack trace for it, at a stranger's pleasure."""
+
 MOST_CRUMBS = 1024
 CRUMB = 16
 """Frames of fewer bytes than this in one message. An empty one adds nothing to the size that the WebSocket library
@@ -38,6 +43,7 @@ class PatientHttp(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._head_bytes = 0
         self._head_due: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,6 +51,10 @@ class PatientHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        if self._answering is not None:
+            # uvicorn (0.54) tells the request that came last. The one being answered, where several came at once, would
+            # write to nobody, and a stack trace into the log.
+            self._answering.disconnected = True
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,6 +70,18 @@ class PatientHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_came()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(LAST_REQUESTS_S, self._leave)
+
+    def _leave(self) -> None:
+        if self in self.connections:
+            self._give_up("the server stops, and a request did not end in time")
 
     def _await_head(self) -> None:
         self._head_bytes = 0
