@@ -55,6 +55,7 @@ def test_the_page_tells_of_no_message_that_there_is_not() -> None:
 def test_every_error_is_explained() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     codes = {kind.code for kind in kinds if issubclass(kind, errors.AntiphonError)}
+    assert {"busy", "bad_message", "internal"} <= codes
     for code in codes - {errors.SettingsError.code}:  # that one stops the start, before anyone can connect
         assert f"| `{code}` |" in PAGE
 

@@ -146,3 +146,5 @@ async def test_little_is_hidden_below_the_queue_of_a_client_that_does_not_read()
                     # The others are served meanwhile.
                     await well.says(type="ping")
                     await well.until("pong")
+            assert pongs > 100
+            assert [one.id for one in house.application.registry.live] == [well.messages[0]["session_id"]]

@@ -63,7 +63,8 @@ async def test_a_whole_conversation_leaves_no_word_and_no_secret_in_the_log(form
         await house.get("/ready?token=Thoth")
         await house.get("/nowhere?password=Thoth")
     written = stream.getvalue()
-    secrets = [value, by_key, KEY, PASSWORD, *([token] if token else [])]
+    secrets = [value, by_key, KEY, PASSWORD, token]
+    assert all(secrets)
     words = ["Osiris", "Horus", "Luxor", "Anubis", "Giza", "Seshat", "Thoth", "knows the answer"]
     assert not [found for found in (*secrets, *words) if found in written]
     told = ("turn heard", "speech to text", "language", "text to speech", "turn over")

@@ -24,4 +24,4 @@ def test_text_is_kept_by_its_bytes() -> None:
     line = Line(price=lambda _: None)
     for _ in range(KEPT_MESSAGES):
         line.put(ResponseText(reply_id="r1", text=LETTERS))
-    assert sum(len(text.encode()) for _, text in line.tail()) <= KEPT_BYTES
+    assert KEPT_BYTES - 5_000 < sum(len(text.encode()) for _, text in line.tail()) <= KEPT_BYTES
