@@ -9,18 +9,14 @@ from typing import Any
 import pytest
 
 from antiphon.audio.coded_speech import coded_text
-from antiphon.load.caller import (
-    AGAIN_S,
-    HEARD_PATIENCE_S,
-    LONGEST_ABSENCE_S,
-    OUTPUT_RATE,
-    SILENCE_S,
-    Caller,
-)
+from antiphon.load.caller import LONGEST_ABSENCE_S, Caller
+from antiphon.load.line_watch import SILENCE_S
 from antiphon.load.mix import Behaviour, Mix
+from antiphon.load.playback import OUTPUT_RATE
 from antiphon.load.report import Report, report
 from antiphon.load.speech import CodedSpeech
 from antiphon.load.tally import SpokenTurn, Tally
+from antiphon.load.turn import AGAIN_S, HEARD_PATIENCE_S
 
 PACKET = 640
 STEP_S = 0.04
