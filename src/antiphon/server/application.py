@@ -105,6 +105,8 @@ class Application:
         """``backing``: what sessions are kept with, ``stores``: tickets and limits; None: this process's memory.
         ``board``: where replicas tell each other who is on, and how they do; None: there is one server."""
         self.readiness = Readiness()
+        self.failed = False
+        """Whether something has failed that the server cannot go on without."""
         self._calls = 0
         self._hung_up = asyncio.Event()
         self._hung_up.set()
@@ -262,10 +264,24 @@ class Application:
                     measuring = tasks.create_task(self.lag.watch())
                     renewing = tasks.create_task(self.entrance.run())
                     async with self.registry.running(), self._telling_replicas():
-                        yield
+                        with self._failing():
+                            yield
                     renewing.cancel()
                     measuring.cancel()
                     loading.cancel()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Whatever runs beside it runs to its end, or the server ends too: without a part of it, it would take callers
+        and cut them off. Then whoever supervises it starts it again."""
+        try:
+            yield
+        except asyncio.CancelledError:  # by the group of what failed, which then says why
+            self.failed = True
+            self.readiness.fail(AntiphonError("the server has failed and ends; its log says why"))
+            self.registry.drain()
+            log.error("a part of the server has failed; the server ends")
+            raise
 
     @asynccontextmanager
     async def _telling_replicas(self) -> AsyncIterator[None]:
@@ -288,7 +304,9 @@ class Application:
             self.readiness.fail(AntiphonError("the models could not be loaded; the server's log says why"))
 
     async def health(self) -> JSONResponse:
-        """Alive: the loop turns."""
+        """Alive: the loop turns, and all that runs beside it."""
+        if self.failed:
+            return JSONResponse({"status": "failed"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
     async def ready(self) -> JSONResponse:

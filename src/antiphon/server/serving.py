@@ -14,7 +14,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from antiphon.errors import SettingsError
+from antiphon.errors import AntiphonError, SettingsError
 from antiphon.server.application import Application
 from antiphon.server.back_pressure import hold_little
 from antiphon.server.housekeeping import keep_house
@@ -149,7 +149,7 @@ class Server(uvicorn.Server):
         self._end = end
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop."""
+        """Serve until told to stop. Raises AntiphonError when the server failed and ended by itself."""
         self._loop = asyncio.get_running_loop()
         for listening in sockets or ():
             hold_little(listening)
@@ -164,6 +164,8 @@ class Server(uvicorn.Server):
             await super().serve(sockets)
             for task in beside:
                 task.cancel()
+        if self._application.failed:
+            raise AntiphonError("the server has failed; its log says why")
 
     def stop(self) -> None:
         """What the first signal does."""

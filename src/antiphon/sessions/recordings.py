@@ -16,9 +16,9 @@ def save_flight(folder: Path, session_id: str, flight: Mapping[str, Any]) -> Pat
     path = folder / f"{session_id}.json"
     # Written beside and moved in place: a recording that is there is whole.
     partial = folder / f".{session_id}.partial"
-    with os.fdopen(
-        os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-    ) as file:
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Half of a surrogate pair, which a vendor's JSON may have, has no UTF-8; this writes it as JSON does: \ud83d.
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(flight, file, ensure_ascii=False)
     partial.replace(path)
     return path

@@ -313,7 +313,11 @@ class Registry:
             self._leave(session)
             live.gone.set()
             _log_end(session, self._wall_clock() - session.since)
-        await live.afterwards()
+        try:
+            await live.afterwards()
+        except Exception:
+            # The edge, again: nobody else's conversation may depend on what is left to do of this one.
+            log.exception("what was left to do of a session failed")
 
     def _make_room(self) -> None:
         """More are here than may be: put aside who has been away for longest."""

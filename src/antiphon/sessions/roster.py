@@ -9,8 +9,11 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from antiphon.errors import NoSuchSessionError, StoreUnavailable
 from antiphon.sessions.registry import Registry
@@ -83,6 +86,8 @@ class Roster:
         self._now = now
         self._to_end: deque[tuple[float, str]] = deque(maxlen=ENDS_KEPT)
         """(until when it stands on the board, session)."""
+        self._puzzling: set[str] = set()
+        """Replicas of whose notes one could not be read."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -106,9 +111,9 @@ class Roster:
         except StoreUnavailable:
             return Attendance(lines=own, limit=self._registry.limit, replicas=1, whole=False)
         notes.pop(self._board.name, None)
-        parts = [_read(note) for note in notes.values()]
+        parts = [part for name, note in notes.items() if (part := self._read(_PART, name, note)) is not None]
         # A conversation on its way from one to the other may be at both.
-        held = {line.id: line for part in parts for line in part.lines} | {line.id: line for line in own}
+        held = {line.id: line for part in parts for line in _lines(part)} | {line.id: line for line in own}
         return Attendance(
             lines=tuple(sorted(held.values(), key=lambda line: line.since)),
             limit=self._registry.limit + sum(part.limit for part in parts),
@@ -152,8 +157,20 @@ class Roster:
         """End what another replica's operator wants ended."""
         for name, note in (await board.read(ENDS)).items():
             if name != board.name:
-                for session_id in json.loads(note):
+                for session_id in self._read(_ENDS, name, note) or ():
                     self._end_here(session_id)
+
+    def _read(self, form: TypeAdapter[_Note], name: str, note: bytes) -> _Note | None:
+        """What a replica told; None, and said once, when this version cannot read it."""
+        try:
+            return form.validate_json(note)
+        except ValidationError:
+            if name not in self._puzzling:
+                self._puzzling.add(name)
+                log.warning(
+                    "a note of another replica cannot be read; is it of another version?", replica=name
+                )
+            return None
 
     def _own(self) -> Iterator[Line]:
         name = self._board.name if self._board is not None else ""
@@ -180,22 +197,23 @@ def _line(session: Session) -> Line:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    limit: int
-    lines: tuple[Line, ...]
+    """What a replica tells of its conversations."""
+
+    limit: int = 0
+    lines: tuple[object, ...] = ()
 
 
-_FIELDS = frozenset(field.name for field in fields(Line))
+_Note = TypeVar("_Note")
+
+_ENDS = TypeAdapter(tuple[str, ...])
+_PART = TypeAdapter(_Part)
+_LINE = TypeAdapter(Line)
 
 
-def _read(note: bytes) -> _Part:
-    """What a replica told; of another version what both know."""
-    told: Mapping[str, object] = json.loads(note)
-    rows = told.get("lines")
-    lines = []
-    for row in rows if isinstance(rows, list) else ():
+def _lines(part: _Part) -> Iterator[Line]:
+    """Of another version what both know."""
+    for row in part.lines:
         try:
-            lines.append(Line(**{name: value for name, value in row.items() if name in _FIELDS}))
-        except TypeError:  # it lacks something that this version shows
+            yield _LINE.validate_python(row)
+        except ValidationError:  # it lacks something that this version shows
             continue
-    limit = told.get("limit")
-    return _Part(limit if isinstance(limit, int) else 0, tuple(lines))
