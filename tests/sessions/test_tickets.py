@@ -81,13 +81,12 @@ async def test_a_backend_may_leave_it_unbound() -> None:
 async def test_what_waits_to_be_used_is_bounded() -> None:
     clock = Clock()
     store = MemoryTickets(clock)
-    for number in range(tickets.MOST):
-        await store.put(str(number), MINE)
+    for _ in range(tickets.MOST):
+        await store.put(MINE)
     with pytest.raises(RefusedError):
-        await store.put("one more", MINE)
+        await store.put(MINE)
     clock.now += tickets.TICKET_S
-    await store.put("one more", MINE)
-    assert await store.take("one more") == MINE
+    assert await store.take(await store.put(MINE)) == MINE
 
 
 @pytest.mark.real_time
@@ -123,3 +122,20 @@ async def test_without_the_store_a_replica_takes_its_own(valkey: ValkeyServer) -
             with pytest.raises(StoreAwayError) as told:
                 await office.redeem(other, origin=PAGE, address="192.0.2.1")
             assert told.value.retry_after_s
+
+
+@pytest.mark.real_time
+async def test_one_that_the_store_kept_and_could_not_say_so_is_good_once(valkey: ValkeyServer) -> None:
+    async with open_valkey(valkey.url, timeout_s=0.2) as here, open_valkey(valkey.url) as there:
+        office, other = TicketOffice(ValkeyTickets(here)), TicketOffice(ValkeyTickets(there))
+        valkey.pause()
+        value = await office.give(MINE)
+        valkey.unpause()
+        async with asyncio.timeout(30):
+            while not await there.client.keys("antiphon:ticket:*"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # until it has read what it was sent
+            while not (here.available and there.available):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert await office.redeem(value, origin=PAGE, address="192.0.2.1") == MINE
+        for each in (other, office):
+            assert "was used" in await refused(each, value)

@@ -44,10 +44,10 @@ class Ticket:
 class TicketStore(Protocol):
     """Keeps tickets by the hash of their value. Raises RefusedError when it cannot keep more."""
 
-    async def put(self, digest: str, ticket: Ticket) -> None:
-        """Keep it for ``TICKET_S``."""
+    async def put(self, ticket: Ticket) -> str:
+        """Keep it for ``TICKET_S``, under a new value: the only copy of that."""
 
-    async def take(self, digest: str) -> Ticket | None:
+    async def take(self, value: str) -> Ticket | None:
         """Hand it out, once: of several who ask at the same time one gets it. None: not there (any more)."""
 
     def forget_old(self) -> None:
@@ -61,17 +61,19 @@ class MemoryTickets:
         self._now = now
         self._kept: dict[str, tuple[float, Ticket]] = {}
 
-    async def put(self, digest: str, ticket: Ticket) -> None:
+    async def put(self, ticket: Ticket) -> str:
         """See TicketStore."""
         if len(self._kept) >= MOST:
             self.forget_old()
             if len(self._kept) >= MOST:
                 raise RefusedError("too many tickets are out; try again in a moment", retry_after_s=5.0)
-        self._kept[digest] = (self._now() + TICKET_S, ticket)
+        value = _new_value()
+        self._kept[_digest(value)] = (self._now() + TICKET_S, ticket)
+        return value
 
-    async def take(self, digest: str) -> Ticket | None:
+    async def take(self, value: str) -> Ticket | None:
         """See TicketStore."""
-        until, ticket = self._kept.pop(digest, (0.0, None))
+        until, ticket = self._kept.pop(_digest(value), (0.0, None))
         return ticket if until > self._now() else None
 
     def forget_old(self) -> None:
@@ -87,25 +89,28 @@ class ValkeyTickets:
         self._valkey = valkey
         self._own = own or MemoryTickets()
 
-    async def put(self, digest: str, ticket: Ticket) -> None:
+    async def put(self, ticket: Ticket) -> str:
         """See TicketStore."""
+        value = _new_value()
         try:
             with self._valkey.reaching():
                 await self._valkey.client.set(
-                    _key(digest), json.dumps(asdict(ticket)), px=round(TICKET_S * 1000), nx=True
+                    _key(value), json.dumps(asdict(ticket)), px=round(TICKET_S * 1000), nx=True
                 )
         except StoreUnavailable:
-            await self._own.put(digest, ticket)
+            # The store may have it all the same: kept in both places under one value it would be good twice.
+            return await self._own.put(ticket)
+        return value
 
-    async def take(self, digest: str) -> Ticket | None:
+    async def take(self, value: str) -> Ticket | None:
         """See TicketStore. GETDEL is one step: two replicas cannot both get it. Raises StoreAwayError where nobody
         can say whether it is good."""
-        own = await self._own.take(digest)
+        own = await self._own.take(value)
         if own is not None:
             return own
         try:
             with self._valkey.reaching():
-                found = await self._valkey.client.getdel(_key(digest))
+                found = await self._valkey.client.getdel(_key(value))
         except StoreUnavailable as error:
             raise StoreAwayError(
                 "tickets cannot be looked up at the moment; try again with a new one",
@@ -126,14 +131,12 @@ class TicketOffice:
 
     async def give(self, ticket: Ticket) -> str:
         """Its value: the only copy."""
-        value = secrets.token_urlsafe(TICKET_BYTES)
-        await self._store.put(_digest(value), ticket)
-        return value
+        return await self._store.put(ticket)
 
     async def redeem(self, value: str, *, origin: str, address: str) -> Ticket:
         """What it says. It is used up even when it is refused: a stolen one is worth one attempt. Raises
         TicketError, or StoreAwayError when it is kept where it cannot be looked up now."""
-        ticket = await self._store.take(_digest(value))
+        ticket = await self._store.take(value)
         if ticket is None:
             raise TicketError(
                 f"the ticket was used, is older than {TICKET_S:g} s, or never was; get a new one for each connection"
@@ -147,9 +150,13 @@ class TicketOffice:
         return ticket
 
 
+def _new_value() -> str:
+    return secrets.token_urlsafe(TICKET_BYTES)
+
+
 def _digest(value: str) -> str:
     return hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest()
 
 
-def _key(digest: str) -> str:
-    return f"{KEYS}ticket:{digest}"
+def _key(value: str) -> str:
+    return f"{KEYS}ticket:{_digest(value)}"
