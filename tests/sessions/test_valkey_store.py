@@ -12,7 +12,7 @@ from tests.valkey_server import ValkeyServer
 from antiphon.errors import StoreUnavailable
 from antiphon.sessions.keeping import Keeping
 from antiphon.sessions.snapshot import Snapshot, unpack
-from antiphon.sessions.store import Claim, HeldElsewhere, Holding, WrongToken
+from antiphon.sessions.store import Claim, HeldElsewhere, Holding, Standing, WrongToken
 from antiphon.sessions.valkey_store import ValkeyStore
 from antiphon.store.valkey import open_valkey
 
@@ -172,6 +172,27 @@ async def test_one_that_the_store_forgot_is_kept_again(valkey: ValkeyServer) -> 
         assert await one.write(ID, Holding(fence=1), b"r") == "missing"
 
 
+async def test_a_write_that_comes_late_undoes_nothing(valkey: ValkeyServer) -> None:
+    """Overtaken on its way by the last one, with which its holder let go."""
+    async with replicas(valkey) as (one, two):
+        await one.create(ID, Holding(version=1), token=TOKEN, record=b"first")
+        assert await one.release(ID, Holding(version=3), b"last") == "held"
+        await one.create(ID, Holding(version=1), token=TOKEN, record=b"first")
+        assert await one.write(ID, Holding(version=2), b"second") == "held"
+        claim = await two.claim(ID, token=TOKEN)
+        assert claim is not None
+        assert claim.record == b"last"
+
+
+async def test_a_write_that_comes_after_the_end_keeps_nothing(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, two):
+        await one.create(ID, Holding(version=1), token=TOKEN, record=b"words")
+        await one.forget(ID, fence=1)
+        assert await one.write(ID, Holding(version=2), b"words") == "held"
+        await one.create(ID, Holding(version=2), token=TOKEN, record=b"words")
+        assert await two.claim(ID, token=TOKEN) is None
+
+
 # ---- what a session writes while the store is away
 
 
@@ -209,3 +230,35 @@ async def test_one_that_was_overtaken_learns_of_it_by_its_next_write(valkey: Val
         keeping.keep_soon(lambda: Snapshot(epoch=1, seq=2))
         await keeping.lost.wait()
         await running
+
+
+class SlowStore(ValkeyStore):
+    """Its writes are on their way until told, as on another connection."""
+
+    def __init__(self, like: ValkeyStore) -> None:
+        self.__dict__ = like.__dict__
+        self.writing, self.go, self.written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def write(self, session_id: str, holding: Holding, record: bytes) -> Standing:
+        self.writing.set()
+        await self.go.wait()
+        standing = await super().write(session_id, holding, record)
+        self.written.set()
+        return standing
+
+
+async def test_one_that_is_handed_over_while_it_is_written_is_handed_over(valkey: ValkeyServer) -> None:
+    async with replicas(valkey) as (one, two), asyncio.timeout(LONG_S):
+        slow = SlowStore(one)
+        keeping = Keeping(slow, ID, token=TOKEN, fence=1, known=False)
+        running = asyncio.ensure_future(keeping.run())
+        await keeping.keep(Snapshot(epoch=1, seq=1))
+        keeping.keep_soon(lambda: Snapshot(epoch=1, seq=2))
+        await slow.writing.wait()
+        await keeping.release(Snapshot(epoch=1, seq=3, handed_over=True))
+        slow.go.set()
+        await slow.written.wait()
+        running.cancel()
+        claim = await two.claim(ID, token=TOKEN)
+        assert claim is not None
+        assert unpack(claim.record) == Snapshot(epoch=1, seq=3, handed_over=True)

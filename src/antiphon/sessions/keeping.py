@@ -33,6 +33,9 @@ class Keeping:
         self._session_id = session_id
         self._token = token
         self.holding = Holding(fence=fence)
+        """As of the last write that the store confirmed."""
+        self._version = 0
+        """Of the last write that was begun: the store may have it though it could not say so."""
         self._known = known
         self._newest: Callable[[], Snapshot] | None = None
         """What is still to be written."""
@@ -101,10 +104,12 @@ class Keeping:
         self.holding, self._known = holding, True
 
     def _next(self) -> Holding:
-        return replace(self.holding, version=self.holding.version + 1)
+        self._version += 1
+        return replace(self.holding, version=self._version)
 
     async def release(self, snapshot: Snapshot) -> None:
-        """The last write: whoever comes next may have the session at once."""
+        """The last write: whoever comes next may have the session at once. One that is still on its way may reach the
+        store after this; it is refused there for its version."""
         if self._released or self.lost.is_set():
             return
         self._released = True

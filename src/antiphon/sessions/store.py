@@ -28,7 +28,7 @@ class Holding:
 
     fence: int = 1
     version: int = 0
-    """Counts our writes."""
+    """Counts our writes: of two the later one holds, whichever comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,9 @@ from antiphon.store.valkey import KEYS, Valkey
 # A fence that is older than the one kept never writes; one that is newer does even if the store has fallen back behind
 # it, as after losing a second; an equal one writes unless another replica has the lease. A claim's fence is the
 # server's clock, so that two claims never get the same one, whatever the store has lost between them.
+#
+# Of one holder's writes, which may overtake each other on their way, the one with the highest version holds; and none
+# after its word that the session is over.
 
 _NOW = """
 local function micros()
@@ -36,11 +39,20 @@ local function overtaken(session, lease, fence)
 end
 """
 
+_LATE = """
+local function late(session, fence, version)
+  local kept = redis.call('HMGET', session, 'fence', 'token', 'version')
+  if tonumber(kept[1] or '0') ~= tonumber(fence) then return false end
+  return not kept[2] or tonumber(kept[3]) > tonumber(version)
+end
+"""
+
 # … token, record, version.
 _CREATE = (
     _OVERTAKEN
+    + _LATE
     + """
-if overtaken(KEYS[1], KEYS[2], ARGV[4]) then return 0 end
+if overtaken(KEYS[1], KEYS[2], ARGV[4]) or late(KEYS[1], ARGV[4], ARGV[7]) then return 0 end
 redis.call('HSET', KEYS[1], 'token', ARGV[5], 'fence', ARGV[4], 'record', ARGV[6], 'version', ARGV[7])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
@@ -71,8 +83,10 @@ return {'claimed', fence, kept[2]}
 # … record, version, whether to let go.
 _WRITE = (
     _OVERTAKEN
+    + _LATE
     + """
 if overtaken(KEYS[1], KEYS[2], ARGV[4]) then return 'lost' end
+if late(KEYS[1], ARGV[4], ARGV[6]) then return 'held' end
 if redis.call('HEXISTS', KEYS[1], 'token') == 0 then return 'missing' end
 redis.call('HSET', KEYS[1], 'fence', ARGV[4], 'record', ARGV[5], 'version', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
