@@ -262,3 +262,23 @@ async def test_one_that_is_handed_over_while_it_is_written_is_handed_over(valkey
         claim = await two.claim(ID, token=TOKEN)
         assert claim is not None
         assert unpack(claim.record) == Snapshot(epoch=1, seq=3, handed_over=True)
+
+
+async def test_one_that_ended_while_the_store_was_away_is_not_to_be_had_after_it(
+    valkey: ValkeyServer,
+) -> None:
+    async with replicas(valkey, timeout_s=0.2) as (one, two), asyncio.timeout(LONG_S):
+        keeping = Keeping(one, ID, token=TOKEN, fence=1, known=False)
+        running = asyncio.ensure_future(keeping.run())
+        await keeping.keep(Snapshot(epoch=1, seq=1))
+        running.cancel()
+        valkey.pause()
+        await keeping.end(forget=True)
+        assert await one.claim(ID, token=TOKEN) is None, "without asking the store"
+        valkey.unpause()
+        while not (one.available and two.available):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        assert await one.claim(ID, token=TOKEN) is None
+        await one.renew({})
+        assert await two.claim(ID, token=TOKEN) is None
+        assert not one._over

@@ -125,9 +125,6 @@ class Keeping:
 
     async def end(self, *, forget: bool) -> None:
         """The session is over. ``forget``: nobody will go on with it."""
-        if not forget or self._released or self.lost.is_set() or not self._known:
-            return
-        try:
+        written = self._known or self._version
+        if forget and written and not self._released and not self.lost.is_set():
             await self._store.forget(self._session_id, fence=self.holding.fence)
-        except StoreUnavailable:
-            return  # it forgets by itself, after a while

@@ -71,7 +71,8 @@ class SessionStore(Protocol):
         """Keep it, and let go of it: whoever claims it next has it at once."""
 
     async def forget(self, session_id: str, *, fence: int) -> None:
-        """It is over, if it is ours."""
+        """It is over, if it is ours. Never raises StoreUnavailable: what cannot be done now is done when the store is
+        back."""
 
     async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
         """Hold on to sessions: how each stands."""

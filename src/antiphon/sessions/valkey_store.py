@@ -10,8 +10,10 @@ Each script is one atomic step at the primary. What that promises, and what not:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from antiphon.errors import StoreUnavailable
 from antiphon.sessions.store import WANTED_S, Claim, HeldElsewhere, Holding, Standing, WrongToken
 from antiphon.store.valkey import KEYS, Valkey
 
@@ -147,6 +149,13 @@ REMEMBERED_MS = 3_600_000
 write it anew. Some 100 bytes each."""
 
 
+MOST_OVER = 1_000
+"""Sessions that ended while the store was away, 100 bytes each; beyond that the oldest expire by themselves."""
+
+FORGOTTEN_AT_ONCE = 50
+"""Of those, with each renewal of the others: a millisecond each, well within a lease."""
+
+
 class ValkeyStore:
     """One replica's view of the sessions of all."""
 
@@ -164,6 +173,8 @@ class ValkeyStore:
         self._write = valkey.script(_WRITE)
         self._forget = valkey.script(_FORGET)
         self._renew = valkey.script(_RENEW)
+        self._over: dict[str, int] = {}
+        """Sessions of ours that are over, which the store does not know yet → their fences."""
 
     @property
     def available(self) -> bool:
@@ -178,6 +189,8 @@ class ValkeyStore:
         await self._create(keys=_keys(session_id), args=args)
 
     async def claim(self, session_id: str, *, token: bytes) -> Claim | None:
+        if session_id in self._over:
+            return None
         answer: list[Any] = await self._claim(
             keys=_keys(session_id), args=(*self._who, token, round(WANTED_S * 1000))
         )
@@ -202,9 +215,19 @@ class ValkeyStore:
         return _standing(await self._write(keys=_keys(session_id), args=args))
 
     async def forget(self, session_id: str, *, fence: int) -> None:
+        self._over[session_id] = fence
+        if len(self._over) > MOST_OVER:
+            del self._over[next(iter(self._over))]
+        with suppress(StoreUnavailable):
+            await self._forget_over(session_id, fence)
+
+    async def _forget_over(self, session_id: str, fence: int) -> None:
         await self._forget(keys=_keys(session_id), args=(self._replica, REMEMBERED_MS, fence))
+        self._over.pop(session_id, None)
 
     async def renew(self, holdings: Mapping[str, Holding]) -> Mapping[str, Standing]:
+        for session_id, fence in tuple(self._over.items())[:FORGOTTEN_AT_ONCE]:
+            await self._forget_over(session_id, fence)
         if not holdings:
             return {}
         keys = [key for session_id in holdings for key in _keys(session_id)]
