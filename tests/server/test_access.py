@@ -20,9 +20,9 @@ from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import RefusedError
 from antiphon.server.credentials import ApiKeys, Identity, Password, Shown
 from antiphon.server.entrance import EntranceStores
-from antiphon.server.telling import LINES, LONGEST
 from antiphon.server.voice import VoiceLimits
 from antiphon.sessions.address_limits import LimitPolicy
+from antiphon.sessions.telling import LINES, LONGEST
 from antiphon.sessions.tickets import ValkeyTickets
 from antiphon.sessions.valkey_limits import ValkeyLimits
 from antiphon.store.valkey import open_valkey

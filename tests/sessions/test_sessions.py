@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from antiphon.conversation import events
 from antiphon.conversation.config import Providers
@@ -20,10 +21,13 @@ from antiphon.providers.scripted import (
 )
 from antiphon.sessions.admission import refusal
 from antiphon.sessions.audience import Audience
+from antiphon.sessions.caller import Caller
 from antiphon.sessions.offer import Assistant, Offer, Voice
 from antiphon.sessions.readiness import ModelProgress, Readiness
 from antiphon.sessions.registry import Registry
 from antiphon.sessions.session import Session
+from antiphon.sessions.store import Holding
+from antiphon.sessions.telling import LINES
 
 
 def assistant() -> Assistant:
@@ -244,3 +248,20 @@ def test_readiness_tells_how_far_and_what_failed() -> None:
     assert [readiness.failure, *readiness.models] == [None]
     readiness.open(assistant())
     assert readiness.ready
+
+
+# ---- what is logged of strangers
+
+
+async def test_a_stranger_with_wrong_tokens_cannot_fill_the_log() -> None:
+    registry, stranger, name = open_registry(), Caller(address="192.0.2.66"), "session00001"
+    store = registry.backing.store
+    await store.create(name, Holding(), token=b"its own", record=b"")
+    await store.release(name, Holding(), b"")
+    with capture_logs() as lines:
+        for session_id in [name, "session00002"] * 50:
+            assert await registry.find(session_id, "guess", stranger) is None
+        assert await registry.find(name, "guess", Caller(address="192.0.2.67")) is None
+    told = [line["address"] for line in lines if line["event"] == "resume refused"]
+    assert told.count("192.0.2.66") == LINES.count
+    assert told.count("192.0.2.67") == 1

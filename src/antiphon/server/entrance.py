@@ -18,11 +18,11 @@ from antiphon.errors import RefusedError, TicketError
 from antiphon.protocol import SUBPROTOCOL
 from antiphon.server.credentials import Gate, Way
 from antiphon.server.origins import Names, is_secure, origin_allowed
-from antiphon.server.telling import Telling, cut
 from antiphon.server.ticket_desk import TicketDesk, TicketRequest, offered_ticket
 from antiphon.sessions.address_limits import LimitPolicy, LimitStore, MemoryLimits, address_group
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.caller import Caller
+from antiphon.sessions.telling import Telling, cut
 from antiphon.sessions.tickets import MemoryTickets, TicketOffice, TicketStore
 from antiphon.sessions.traffic import Traffic
 from antiphon.telemetry.logs import logger

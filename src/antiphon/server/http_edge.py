@@ -13,8 +13,8 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from antiphon.server.callers import Network, Place, place_of
 from antiphon.server.request_ids import given_request_id, new_request_id
-from antiphon.server.telling import cut
 from antiphon.sessions.rates import Rate, Rates
+from antiphon.sessions.telling import cut
 from antiphon.telemetry.logs import logger
 
 CONTENT_POLICY = "; ".join(

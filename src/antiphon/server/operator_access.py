@@ -17,9 +17,9 @@ from starlette.responses import Response
 
 from antiphon.errors import AccessError, OperatorOffError, OriginError, RateLimitedError
 from antiphon.server.origins import from_own_page
-from antiphon.server.telling import Telling
 from antiphon.sessions.address_limits import LimitStore, MemoryLimits, address_group
 from antiphon.sessions.rates import Rate
+from antiphon.sessions.telling import Telling
 from antiphon.telemetry.logs import logger
 
 COOKIE = "antiphon_operator"

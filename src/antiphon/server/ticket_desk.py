@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse
 
 from antiphon.errors import AccessError, ClientError, OriginError, RateLimitedError
 from antiphon.server.credentials import Gate, Identity, Shown
-from antiphon.server.telling import Telling
 from antiphon.sessions.address_limits import LimitStore, address_group
 from antiphon.sessions.rates import Rate
+from antiphon.sessions.telling import Telling
 from antiphon.sessions.tickets import ANY, TICKET_S, Ticket, TicketOffice
 
 ISSUING = Rate(count=120, per_s=60.0)

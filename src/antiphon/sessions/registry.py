@@ -33,6 +33,7 @@ from antiphon.sessions.store import (
     WrongToken,
     token_hash,
 )
+from antiphon.sessions.telling import Telling
 from antiphon.telemetry.logs import logger
 
 ID_BYTES = 9
@@ -116,6 +117,7 @@ class Registry:
         """``keep_s``: how long a session without its caller is kept, where ``backing`` does not say."""
         self.readiness = readiness
         self.audience = audience or Audience()
+        self._telling = Telling(log)
         self.draining = asyncio.Event()
         """Set when the server is to stop: every session says goodbye and ends."""
         self.backing = backing or Backing(store=MemoryStore(keep_s=keep_s))
@@ -199,7 +201,7 @@ class Registry:
             return
         refused = self._refusal(place.caller, live=self._here)
         if refused is not None:
-            raise self._refused(refused)
+            raise self._refused(refused, place.caller)
         self._standing.discard(place)
         self._take_in(place)
 
@@ -291,10 +293,11 @@ class Registry:
         event loop is late."""
         refused = refusal_of_new(late=self.late())
         if refused is not None:
-            raise self._refused(refused)
+            raise self._refused(refused, session.caller)
         store = self.backing.store
         if not self.backing.admit_without and not store.available:
-            raise self._refused(StoreAwayError(_AWAY, retry_after_s=STORE_AWAY_RETRY_S))
+            away = StoreAwayError(_AWAY, retry_after_s=STORE_AWAY_RETRY_S)
+            raise self._refused(away, session.caller)
         return Keeping(store, session.id, token=token, fence=1, known=False)
 
     async def _hold(self, live: LiveSession) -> None:
@@ -348,12 +351,15 @@ class Registry:
             self._refuse_token(session_id, caller)
             return None
         except (StoreUnavailable, TimeoutError) as error:
-            raise self._refused(StoreAwayError(_AWAY, retry_after_s=STORE_AWAY_RETRY_S)) from error
+            away = StoreAwayError(_AWAY, retry_after_s=STORE_AWAY_RETRY_S)
+            raise self._refused(away, caller) from error
         if isinstance(found, LiveSession):
             return found
         self._parked.pop(session_id, None)
         if found is None:
-            log.info("resume refused", code="session_gone", session_id=session_id)
+            self._telling.info(
+                "resume refused", code="session_gone", address=caller.address, session_id=session_id
+            )
             self.audience.refused("session_gone")
             return None
         return self._regain(session_id, hashed, found, caller)
@@ -395,13 +401,19 @@ class Registry:
         return Regained(session=session, keeping=keeping, snapshot=snapshot, token=hashed)
 
     def _refuse_token(self, session_id: str, caller: Caller) -> None:
-        log.warning(
-            "resume refused", code="bad_resume_token", session_id=session_id[:6], address=caller.address
+        self._telling.warning(
+            "resume refused", code="bad_resume_token", address=caller.address, session_id=session_id[:6]
         )
         self.audience.refused("bad_resume_token")
 
-    def _refused(self, error: RefusedError) -> RefusedError:
-        log.warning("caller refused", code=error.code, reason=error.reason, problem=error.message)
+    def _refused(self, error: RefusedError, caller: Caller) -> RefusedError:
+        self._telling.warning(
+            "caller refused",
+            code=error.code,
+            address=caller.address,
+            reason=error.reason,
+            problem=error.message,
+        )
         self.audience.refused(error.reason or error.code)
         return error
 
