@@ -54,6 +54,11 @@ def live(house: House) -> int:
     return len(house.application.registry.live)
 
 
+def deserted(house: House) -> bool:
+    """Whether nobody is there, in a conversation or about to be."""
+    return house.application.registry.empty
+
+
 async def goes_on(house: House, before: Caller, *, said: str = "Two", turn: int = 2) -> Caller:
     """Back at ``house``, with its memory and nothing told twice."""
     async with back(house, before) as caller:
@@ -256,11 +261,11 @@ async def test_whoever_is_gone_takes_no_session_away(valkey: ValkeyServer) -> No
         await away(one)
         async with two.connect() as brief:
             await brief.says(type="start", resume=resume_of(first))
-            while not live(two):  # noqa: ASYNC110 (nobody is told of it)
+            while deserted(two):  # noqa: ASYNC110 (nobody is told of it)
                 await asyncio.sleep(0.001)
             brief.socket.transport.abort()
         async with asyncio.timeout(30):
-            while live(two) or await wanted(valkey, first):  # noqa: ASYNC110
+            while not deserted(two) or await wanted(valkey, first):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             async with back(one, first) as caller:
                 assert caller.messages[0]["resumed"] is True

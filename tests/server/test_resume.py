@@ -182,7 +182,7 @@ async def test_whoever_is_gone_stops_waiting_for_a_session() -> None:
             await caller.says(type="start", resume={"session_id": "0" * 12, "token": "t", "last_seq": 0})
             await caller.says(type="ping")
             await store.asked.wait()
-            assert house.application.registry.live
+            assert not house.application.registry.empty
             caller.socket.transport.abort()
         await asyncio.wait_for(house.application.registry.emptied(), 10)
 
@@ -278,6 +278,32 @@ async def test_one_who_was_put_aside_comes_back_though_all_places_are_taken() ->
                 assert second.messages[0]["resumed"] is True
                 assert await asks(second, "Two") == "Turn 2, Two."
                 assert await asks(another, "Again") == "Turn 2, Again."
+
+
+async def test_so_many_come_back_and_no_more() -> None:
+    """One more than there are places; who is one too many loses nothing by it."""
+    async with open_house(assistant=counting_assistant(), max_sessions=1) as house, AsyncExitStack() as stack:
+        registry = house.application.registry
+        registry.place_kept_s = 0
+        before = []
+        for said in ("One", "Uno"):
+            async with house.call() as caller:
+                await asks(caller, said)
+                caller.socket.transport.abort()
+            await away(house)
+            before.append(caller)
+        await stack.enter_async_context(house.call())
+        first = await stack.enter_async_context(back(house, before[0]))
+        for _ in range(3):
+            async with house.connect() as second:
+                await second.says(type="start", resume=resume_of(before[1]))
+                assert (await second.until("error"))["retry_after_ms"] > 0
+                assert await second.until_closed() == (1013, "busy")
+            assert sum(not session.away for session in registry.live) == 2
+        await first.says(type="bye")
+        await first.until_closed()
+        async with back(house, before[1]) as second:
+            assert await asks(second, "Due") == "Turn 2, Due."
 
 
 async def test_a_session_that_is_being_put_aside_is_waited_for() -> None:

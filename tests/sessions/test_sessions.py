@@ -83,6 +83,10 @@ def test_listeners_hear_all_but_sound_and_pieces_of_text() -> None:
 def test_a_caller_is_let_in_only_when_all_is_well(live: int, limit: int, ready: bool, draining: bool) -> None:
     refused = refusal(live=live, limit=limit, ready=ready, draining=draining)
     assert (refused is None) == (live < limit and ready and not draining)
+    again = refusal(live=live, limit=limit, ready=ready, draining=draining, returning=True)
+    assert refused is not None or again is None, "who comes back is let in wherever a new one is"
+    if again is None:
+        assert live < limit + max(1, limit / 10)
     if refused is not None:
         assert refused.retryable
         assert refused.retry_after_s
@@ -113,11 +117,23 @@ def test_a_full_registry_lets_in_again_when_someone_leaves() -> None:
 def test_a_place_that_was_not_needed_is_free_at_once() -> None:
     registry = open_registry(max_sessions=1)
     with registry.arrival() as place:
-        assert registry.live == (place,)
+        assert registry.full
         registry.give_back(place)
         with registry.arrival() as next_one:
-            assert list(registry.live) == [next_one]
-    assert not registry.live
+            assert next_one.right == "new"
+    assert registry.empty
+
+
+def test_who_has_said_nothing_has_a_place_and_is_in_no_conversation() -> None:
+    registry = open_registry(max_sessions=1)
+    with registry.arrival():
+        assert (registry.live, registry.full, registry.empty) == ((), True, False)
+        with registry.arrival() as standing:
+            with pytest.raises(RefusedError):
+                registry.seat(standing)
+    with registry.session() as session:
+        assert registry.live == (session,)
+        assert not registry.empty
 
 
 def test_a_session_that_fails_gives_its_place_back() -> None:

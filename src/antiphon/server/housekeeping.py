@@ -35,7 +35,7 @@ async def keep_house(
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         forget()
-        if registry.arrivals != seen and not registry.live:
+        if registry.arrivals != seen and registry.empty:
             seen = registry.arrivals
             tidy()
 

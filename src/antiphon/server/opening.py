@@ -18,6 +18,7 @@ from antiphon.server.line import Line
 from antiphon.sessions.keeping import Keeping
 from antiphon.sessions.live import Lifetime, LiveSession
 from antiphon.sessions.offer import Assistant
+from antiphon.sessions.place import Place
 from antiphon.sessions.recordings import save_flight
 from antiphon.sessions.registry import Regained, Registry, new_token
 from antiphon.sessions.session import Session
@@ -65,15 +66,14 @@ class Opening:
         self._recordings = recordings
 
     async def open(
-        self, start: client.Start, config: ConversationConfig, place: Session, *, seq: int
+        self, start: client.Start, config: ConversationConfig, place: Place, *, seq: int
     ) -> Opened:
         """What ``start`` asks for. ``seq`` of the last message that the connection was told. Raises RefusedError.
         Safe to cancel."""
         wanted, registry = start.resume, self._registry
-        if wanted is None or not registry.expects(wanted.session_id, wanted.token, place.caller):
-            registry.seat(place)
         if wanted is None:
             return self._begin(config, place, seq=seq)
+        registry.seat_again(place, wanted.session_id, wanted.token)
         found = await registry.find(wanted.session_id, wanted.token, place.caller)
         if found is not None:
             registry.give_back(place)  # who goes on with a session has a place already
@@ -83,17 +83,18 @@ class Opening:
             case Regained():
                 return self._take_up(found, config, wanted)
             case None:
-                registry.seat(place)
                 return replace(self._begin(config, place, seq=seq), notices=(GONE,))
 
-    def _begin(self, config: ConversationConfig, place: Session, *, seq: int) -> Opened:
-        token = new_token()
+    def _begin(self, config: ConversationConfig, place: Place, *, seq: int) -> Opened:
+        self._registry.seat(place)
+        session, token = self._registry.begin(place), new_token()
         hashed = token_hash(token, key=place.caller.key)
-        keeping = self._registry.keeping(place, hashed)
+        keeping = self._registry.keeping(session, hashed)
         line = Line(price=self._assistant.price, seq=seq, frank=self._frank)
         epoch = time.time_ns() // 1_000_000
-        live = self._live(place, line, keeping, epoch=epoch, token=hashed)
+        live = self._live(session, line, keeping, epoch=epoch, token=hashed)
         live.conversation = self._conversation(live, config, Memory())
+        self._registry.give_back(place)
         self._registry.hold(live)
         return Opened(live=live, line=line, token=token if self._lifetime.grace_s else None)
 

@@ -41,8 +41,8 @@ from antiphon.server.wire_errors import (
 from antiphon.server.wishes import conversation_config
 from antiphon.sessions.live import Attachment, Lifetime, LiveSession
 from antiphon.sessions.offer import Assistant
+from antiphon.sessions.place import Place
 from antiphon.sessions.registry import Registry
-from antiphon.sessions.session import Session
 from antiphon.telemetry.logs import logger
 
 FAREWELL_S = 2.0
@@ -101,7 +101,7 @@ class Call:
     def __init__(
         self,
         websocket: WebSocket,
-        place: Session,
+        place: Place,
         assistant: Assistant,
         *,
         limits: VoiceLimits,

@@ -21,6 +21,7 @@ from antiphon.sessions.audience import Audience
 from antiphon.sessions.caller import Caller
 from antiphon.sessions.keeping import Keeping
 from antiphon.sessions.live import LiveSession
+from antiphon.sessions.place import Place, Right
 from antiphon.sessions.readiness import Readiness
 from antiphon.sessions.session import Counts, Session
 from antiphon.sessions.snapshot import Snapshot, unpack
@@ -131,9 +132,8 @@ class Registry:
         self._new_id = new_id
         self._wall_clock = wall_clock
         self._live: dict[str, Session] = {}
-        self._standing: set[Session] = set()
-        """Callers without a place, until they have said whether they come back to a session of ours."""
-        self._opened: set[Session] = set()
+        self._places: set[Place] = set()
+        """Of callers who have said nothing yet."""
         self._held: dict[str, LiveSession] = {}
         self._holding: dict[asyncio.Task[None], str] = {}
         """The tasks that hold sessions → which."""
@@ -145,8 +145,13 @@ class Registry:
 
     @property
     def live(self) -> tuple[Session, ...]:
-        """Oldest first."""
+        """The conversations, oldest first."""
         return tuple(self._live.values())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody is in a conversation, or has a place to begin one."""
+        return not self._live and all(place.right == "standing" for place in self._places)
 
     @property
     def limit(self) -> int:
@@ -160,7 +165,9 @@ class Registry:
 
     @property
     def _here(self) -> int:
-        return sum(not self._yields(session) for session in self._live.values())
+        """Places that are taken."""
+        talking = sum(not self._yields(session) for session in self._live.values())
+        return talking + sum(place.right != "standing" for place in self._places)
 
     def _yields(self, session: Session) -> bool:
         """Whether its caller has been away for so long that it may be put aside for someone who is here."""
@@ -169,89 +176,104 @@ class Registry:
     # ---- coming and going ---------------------------------------------------------------------------------
 
     @contextmanager
-    def arrival(self, caller: Caller | None = None) -> Iterator[Session]:
-        """A place for someone who has not said yet what they want, given back on leaving if they have not begun a
-        session with it. When all are taken they may stand, as many as there are places, until they have said so; see
-        ``seat``. Raises RefusedError when they cannot be let in."""
-        session = self._enter(caller or Caller(), may_stand=True)
-        try:
-            yield session
-        finally:
-            self.give_back(session)
-
-    @contextmanager
-    def session(self, caller: Caller | None = None) -> Iterator[Session]:
-        """A place for one caller, and a session in it, over on leaving. Raises RefusedError when there is none."""
-        session = self._enter(caller or Caller())
-        self._open(session, resumed=False)
-        try:
-            yield session
-        finally:
-            self._leave(session)
-
-    def give_back(self, place: Session) -> None:
-        """A place that is not needed after all, before its context is left."""
-        if place.id not in self._held:
-            self._leave(place)
-
-    def seat(self, place: Session) -> None:
-        """A place for someone who stands, and does not come back to a session of ours. Raises RefusedError when there
-        is none."""
-        if place not in self._standing:
-            return
-        refused = self._refusal(place.caller, live=self._here)
-        if refused is not None:
-            raise self._refused(refused, place.caller)
-        self._standing.discard(place)
-        self._take_in(place)
-
-    def expects(self, session_id: str, token: str, caller: Caller) -> bool:
-        """Whether that is a session of ours, held or put aside, and its token: its caller needs no other place."""
-        live = self._held.get(session_id)
-        ours = self._parked.get(session_id) if live is None else live.token
-        return ours is not None and hmac.compare_digest(ours, token_hash(token, key=caller.key))
-
-    def _enter(self, caller: Caller, *, may_stand: bool = False) -> Session:
-        stands = may_stand and self.full and len(self._standing) < self.limit
+    def arrival(self, caller: Caller | None = None) -> Iterator[Place]:
+        """A place for someone who has not said yet what they want. When all are taken they may stand, as many as there
+        are places, until they have said so; see ``seat``. Raises RefusedError when they cannot be let in."""
+        caller = caller or Caller()
+        standing = sum(place.right == "standing" for place in self._places)
+        stands = self.full and standing < self.limit
         refused = self._refusal(caller, live=0 if stands else self._here)
         if refused is not None:
             self.audience.refused(refused.code)
             raise refused
-        session = Session(id=self._new_id(), caller=caller, since=self._wall_clock())
-        if stands:
-            self._standing.add(session)
-        else:
-            self._take_in(session)
-        return session
+        place = Place(caller=caller, right="standing" if stands else "new")
+        self._places.add(place)
+        self._note_arrival(place)
+        try:
+            yield place
+        finally:
+            self.give_back(place)
 
-    def _refusal(self, caller: Caller, *, live: int) -> RefusedError | None:
+    @contextmanager
+    def session(self, caller: Caller | None = None) -> Iterator[Session]:
+        """A place for one caller, and a session in it, over on leaving. Raises RefusedError when there is none."""
+        with self.arrival(caller) as place:
+            self.seat(place)
+            session = self.begin(place)
+            self.give_back(place)
+            self._open(session, resumed=False)
+            try:
+                yield session
+            finally:
+                self._leave(session)
+
+    def give_back(self, place: Place) -> None:
+        """It is not needed any more: whoever had it left, or has a session now. To be done before that is held."""
+        self._places.discard(place)
+        self._note_empty()
+
+    def seat(self, place: Place) -> None:
+        """Whoever has it begins a conversation. Raises RefusedError when there is no room for one."""
+        self._let(place, "new")
+
+    def seat_again(self, place: Place, session_id: str, token: str) -> None:
+        """Whoever has it comes back to that session: if it is ours, held or put aside, and that is its token, though
+        all places are taken, within reason. Raises RefusedError; the session then waits on."""
+        live = self._held.get(session_id)
+        ours = self._parked.get(session_id) if live is None else live.token
+        if ours is None or not hmac.compare_digest(ours, token_hash(token, key=place.caller.key)):
+            self.seat(place)
+        elif live is None or self._yields(live.session):
+            self._let(place, "returning")
+
+    def begin(self, place: Place) -> Session:
+        """A new session for whoever has it."""
+        return Session(id=self._new_id(), caller=place.caller, since=self._wall_clock())
+
+    def _let(self, place: Place, right: Right) -> None:
+        if place.right in ("new", right):
+            return
+        others = self._here - (place.right != "standing")
+        refused = self._refusal(place.caller, live=others, returning=right == "returning")
+        if refused is not None:
+            raise self._refused(refused, place.caller)
+        place.right = right
+        self._note_arrival(place)
+
+    def _note_arrival(self, place: Place) -> None:
+        if place.right != "standing":
+            self.arrivals += 1
+            self._empty.clear()
+
+    def _note_empty(self) -> None:
+        if self.empty:
+            self._empty.set()
+
+    def _refusal(self, caller: Caller, *, live: int, returning: bool = False) -> RefusedError | None:
         assistant = self.readiness.assistant
         refused = refusal(
-            live=live, limit=self.limit, ready=assistant is not None, draining=self.draining.is_set()
+            live=live,
+            limit=self.limit,
+            ready=assistant is not None,
+            draining=self.draining.is_set(),
+            returning=returning,
         )
         if refused is None and assistant is not None:
             refused = assistant.unaffordable(caller.key)
         return refused
 
-    def _take_in(self, session: Session) -> None:
+    def _open(self, session: Session, *, resumed: bool) -> None:
         self._live[session.id] = session
         self.arrivals += 1
         self._empty.clear()
-
-    def _open(self, session: Session, *, resumed: bool) -> None:
-        self._opened.add(session)
         facts = SessionFacts(session_id=session.id, caller_key=session.caller.key, resumed=resumed)
         self.audience.opened(facts)
 
     def _leave(self, session: Session) -> None:
-        self._standing.discard(session)
         if self._live.get(session.id) is session:
             del self._live[session.id]
-        if session in self._opened:
-            self._opened.discard(session)
-            self.audience.closed(session.id, session.ended or "failed")
-        if not self._live:
-            self._empty.set()
+        self.audience.closed(session.id, session.ended or "failed")
+        self._note_empty()
 
     # ---- sessions that are held ---------------------------------------------------------------------------
 
@@ -280,9 +302,8 @@ class Registry:
         """A session begins here, or goes on here."""
         assert self._tasks is not None, "the registry is not running"
         self._held[live.session.id] = live
-        self._take_in(live.session)
-        self._make_room()
         self._open(live.session, resumed=resumed)
+        self._make_room()
         log.info("session opened", session_id=live.session.id, resumed=resumed, live=len(self._live))
         holding = self._tasks.create_task(self._hold(live))
         self._holding[holding] = live.session.id
