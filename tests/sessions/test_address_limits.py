@@ -62,9 +62,40 @@ async def check_rates(one: LimitStore, other: LimitStore) -> None:
     assert await other.wait("password:d", rate) > 500.0
 
 
+async def check_lent(one: MemoryLimits | ValkeyLimits, other: MemoryLimits | ValkeyLimits) -> None:
+    """Whoever waits for longest makes room, at whichever replica."""
+    lost: list[str] = []
+    await one.enter("d", "s1", TWO)
+    await one.enter("d", "s2", TWO)
+    await one.lend("d", "s2", lambda: lost.append("s2"))
+    await one.lend("d", "s1", lambda: lost.append("s1"))
+    once = AddressLimits(sessions=2, connects=Rate(count=1, per_s=600.0))
+    await other.enter("d", "s3", once)
+    with pytest.raises(RateLimitedError, match="connections"):
+        await other.enter("d", "s4", once)
+    if isinstance(one, ValkeyLimits):
+        await one.renew()
+    assert lost == ["s2"], "and nobody for one who is refused"
+    await other.enter("d", "s5", TWO)
+    if isinstance(one, ValkeyLimits):
+        await one.renew()
+    assert lost == ["s2", "s1"]
+    with pytest.raises(RateLimitedError):
+        await one.enter("d", "s6", TWO)
+    for seat in ("s1", "s2"):
+        await one.leave("d", seat)
+    await other.leave("d", "s3")
+    await one.enter("d", "s7", TWO)
+    await one.lend("d", "s7", lambda: lost.append("s7"))
+    await one.leave("d", "s7")
+    await other.enter("d", "s8", TWO)
+    assert lost == ["s2", "s1"]
+
+
 async def test_seats_and_rates_in_this_process() -> None:
     limits = MemoryLimits()
     await check_seats(limits, limits)
+    await check_lent(limits, limits)
     await check_rates(limits, limits)
 
 
@@ -72,6 +103,7 @@ async def test_seats_and_rates_in_this_process() -> None:
 async def test_seats_and_rates_across_replicas(valkey: ValkeyServer) -> None:
     async with shared_limits(valkey) as one, shared_limits(valkey) as other:
         await check_seats(one, other)
+        await check_lent(one, other)
         await check_rates(one, other)
 
 
@@ -187,3 +219,18 @@ def test_a_number_holds_for_everybody_and_nought_is_no_limit() -> None:
     limits = LimitPolicy(sessions=3, connects_per_minute=0).of("127.0.0.1")
     assert limits == AddressLimits(sessions=3, connects=None)
     assert LimitPolicy(sessions=0).of("8.8.8.8").sessions == 0
+
+
+@pytest.mark.real_time
+async def test_one_that_was_lent_and_taken_here_is_known_to_be_at_once(valkey: ValkeyServer) -> None:
+    async with shared_limits(valkey) as limits:
+        lost: list[str] = []
+        one = AddressLimits(sessions=1)
+        await limits.enter("a", "s1", one)
+        await limits.lend("a", "s1", lambda: lost.append("s1"))
+        await limits.enter("a", "s2", one)
+        assert lost == ["s1"]
+        valkey.kill()
+        await limits.lend("a", "s2", lambda: lost.append("s2"))
+        await limits.enter("a", "s3", one)
+        assert lost == ["s1", "s2"]

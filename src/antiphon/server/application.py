@@ -385,8 +385,8 @@ class Application:
 
     async def _hold(self, websocket: WebSocket) -> None:
         try:
-            async with self.entrance.caller(websocket) as caller:
-                with self.registry.arrival(caller) as place:
+            async with self.entrance.caller(websocket) as (caller, seat):
+                with self.registry.arrival(caller, seat) as place:
                     assistant = self.readiness.assistant
                     assert assistant is not None
                     await Call(

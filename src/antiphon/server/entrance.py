@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from antiphon.server.ticket_desk import TicketDesk, TicketRequest, offered_ticke
 from antiphon.sessions.address_limits import LimitPolicy, LimitStore, MemoryLimits, address_group
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.caller import Caller
+from antiphon.sessions.seat import Seat
 from antiphon.sessions.telling import Telling, cut
 from antiphon.sessions.tickets import MemoryTickets, TicketOffice, TicketStore
 from antiphon.sessions.traffic import Traffic
@@ -130,21 +130,21 @@ class Entrance:
         return problem
 
     @asynccontextmanager
-    async def caller(self, websocket: WebSocket) -> AsyncIterator[Caller]:
-        """Who it is, and a place among those of its address, given back on leaving. Raises RateLimitedError or
-        TicketError."""
+    async def caller(self, websocket: WebSocket) -> AsyncIterator[tuple[Caller, Seat]]:
+        """Who it is, and a seat among those of its address, which a conversation may keep after leaving. Raises
+        RateLimitedError or TicketError."""
         address = _address(websocket)
-        name, seat = address_group(address), secrets.token_urlsafe(9)
+        seat = Seat(self._limits, address_group(address))
         try:
             try:
-                await self._limits.enter(name, seat, self._access.addresses.of(address))
+                await seat.take(self._access.addresses.of(address))
                 caller = await self._identified(websocket, address)
             except (RefusedError, TicketError) as error:
                 self._audience.refused(error.code)
                 raise
-            yield caller
+            yield caller, seat
         finally:
-            await self._limits.leave(name, seat)
+            await seat.disconnect()
 
     async def _identified(self, websocket: WebSocket, address: str) -> Caller:
         """By its ticket. One that is offered has to hold even where none is asked for."""

@@ -70,6 +70,14 @@ class Opening:
     ) -> Opened:
         """What ``start`` asks for. ``seq`` of the last message that the connection was told. Raises RefusedError.
         Safe to cancel."""
+        opened = await self._opened(start, config, place, seq=seq)
+        # One that was not held before has no seat to give up, and nothing is awaited: it would be nobody's meanwhile.
+        await opened.live.sit(place.seat)
+        return opened
+
+    async def _opened(
+        self, start: client.Start, config: ConversationConfig, place: Place, *, seq: int
+    ) -> Opened:
         wanted, registry = start.resume, self._registry
         if wanted is None:
             return self._begin(config, place, seq=seq)

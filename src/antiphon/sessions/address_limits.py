@@ -110,10 +110,14 @@ def too_many_connections(wait_s: float) -> RateLimitedError:
 
 
 class LimitStore(Protocol):
-    """Who holds how much. Names are address groups and the like; a seat is one connection's, by a name of its own."""
+    """Who holds how much. Names are address groups and the like; a seat (see ``seat.py``) has a name of its own."""
 
     async def enter(self, name: str, seat: str, limits: AddressLimits) -> None:
-        """Take a seat. Raises RateLimitedError when it cannot be had. Safe to cancel: then ``leave`` it."""
+        """Take a seat; when there is none, that which was lent for longest. Raises RateLimitedError when none can be
+        had. Safe to cancel: then ``leave`` it."""
+
+    async def lend(self, name: str, seat: str, lost: Callable[[], object]) -> None:
+        """Whoever holds it is away: the next one at that name may have it, and then ``lost`` is called, soon."""
 
     async def leave(self, name: str, seat: str) -> None:
         """Give a seat back; one that was not taken is no error."""
@@ -134,24 +138,48 @@ class MemoryLimits:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._seats: defaultdict[str, set[str]] = defaultdict(set)
+        self._lent: defaultdict[str, dict[str, Callable[[], object]]] = defaultdict(dict)
+        """Name → its seats that are lent, longest first → whom to tell when they are taken."""
         self._rates = Rates()
 
     async def enter(self, name: str, seat: str, limits: AddressLimits) -> None:
         """See LimitStore."""
-        if limits.sessions and len(self._seats.get(name, ())) >= limits.sessions:
+        full = limits.sessions and len(self._seats.get(name, ())) >= limits.sessions
+        if full and name not in self._lent:
             raise too_many_sessions(limits.sessions)
         if limits.connects is not None and (wait_s := await self.spend(f"connects:{name}", limits.connects)):
             raise too_many_connections(wait_s)
+        if full:
+            self.take(name, next(iter(self._lent[name])))
         self._seats[name].add(seat)
+
+    async def lend(self, name: str, seat: str, lost: Callable[[], object]) -> None:
+        """See LimitStore."""
+        if seat in self._seats.get(name, ()):
+            self._lent[name][seat] = lost
+        else:
+            lost()
+
+    def take(self, name: str, seat: str) -> None:
+        """One that is lent, from whoever lent it."""
+        lost = self._lent.get(name, {}).get(seat)
+        self._drop(name, seat)
+        if lost is not None:
+            lost()
 
     async def leave(self, name: str, seat: str) -> None:
         """See LimitStore."""
-        seats = self._seats.get(name)
-        if seats is None:
-            return
-        seats.discard(seat)
-        if not seats:
-            del self._seats[name]
+        self._drop(name, seat)
+
+    def _drop(self, name: str, seat: str) -> None:
+        if name in self._seats:
+            self._seats[name].discard(seat)
+            if not self._seats[name]:
+                del self._seats[name]
+        if name in self._lent:
+            self._lent[name].pop(seat, None)
+            if not self._lent[name]:
+                del self._lent[name]
 
     async def spend(self, name: str, rate: Rate) -> float:
         """See LimitStore."""

@@ -19,6 +19,7 @@ from antiphon.conversation import events
 from antiphon.conversation.conversation import Conversation
 from antiphon.conversation.memory import Memory
 from antiphon.sessions.keeping import Keeping
+from antiphon.sessions.seat import Seat
 from antiphon.sessions.session import Session
 from antiphon.sessions.snapshot import Snapshot
 from antiphon.telemetry.logs import logger
@@ -118,6 +119,8 @@ class LiveSession:
         self.epoch = epoch
         self.token = token
         self.conversation: Conversation
+        self.seat: Seat | None = None
+        """Among those of its caller's address."""
         self.attached_at = -math.inf
         """When its caller's connection came, on the loop's clock."""
         self.gone = asyncio.Event()
@@ -172,6 +175,14 @@ class LiveSession:
         """It is over."""
         if not self._over.done():
             self._over.set_result(reason)
+
+    async def sit(self, seat: Seat | None) -> None:
+        """On that of the connection by which its caller came, in place of another one's; None: on none any more."""
+        before, self.seat = self.seat, seat
+        if seat is not None:
+            seat.keep(self.park)
+        if before is not None and before is not seat:
+            await before.give_up()
 
     def stir(self) -> None:
         """Somebody said something, or did what only people do."""

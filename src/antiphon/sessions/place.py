@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from antiphon.sessions.caller import Caller
+from antiphon.sessions.seat import Seat
 
 Right = Literal["standing", "returning", "new"]
 """What may be had with it. ``standing``: nothing yet, all were taken, and whoever it is may have one already;
@@ -19,3 +20,5 @@ class Place:
 
     caller: Caller
     right: Right
+    seat: Seat | None = None
+    """Among those of its address; None: those are not counted."""

@@ -23,6 +23,7 @@ from antiphon.sessions.keeping import Keeping
 from antiphon.sessions.live import LiveSession
 from antiphon.sessions.place import Place, Right
 from antiphon.sessions.readiness import Readiness
+from antiphon.sessions.seat import Seat
 from antiphon.sessions.session import Counts, Session
 from antiphon.sessions.snapshot import Snapshot, unpack
 from antiphon.sessions.store import (
@@ -176,7 +177,7 @@ class Registry:
     # ---- coming and going ---------------------------------------------------------------------------------
 
     @contextmanager
-    def arrival(self, caller: Caller | None = None) -> Iterator[Place]:
+    def arrival(self, caller: Caller | None = None, seat: Seat | None = None) -> Iterator[Place]:
         """A place for someone who has not said yet what they want. When all are taken they may stand, as many as there
         are places, until they have said so; see ``seat``. Raises RefusedError when they cannot be let in."""
         caller = caller or Caller()
@@ -186,7 +187,7 @@ class Registry:
         if refused is not None:
             self.audience.refused(refused.code)
             raise refused
-        place = Place(caller=caller, right="standing" if stands else "new")
+        place = Place(caller=caller, right="standing" if stands else "new", seat=seat)
         self._places.add(place)
         self._note_arrival(place)
         try:
@@ -338,6 +339,7 @@ class Registry:
             live.gone.set()
             _log_end(session, self._wall_clock() - session.since)
         try:
+            await live.sit(None)
             await live.afterwards()
         except Exception:
             # The edge, again: nobody else's conversation may depend on what is left to do of this one.
