@@ -128,7 +128,9 @@ async def test_at_another_replica_there_is_a_seat_to_come_back_to(valkey: Valkey
             await asks(first, "One")
             assert await refused(two)
             first.socket.transport.abort()
-        await away(one)
+        async with asyncio.timeout(30):
+            while valkey.ask("EXISTS", "antiphon:lent:127.0.0.1") == ":0":  # noqa: ASYNC110
+                await asyncio.sleep(0.005)  # until it is known that its caller is away
         async with back(two, first) as second:
             assert await asks(second, "Two") == "Turn 2, Two."
             assert await refused(one)

@@ -130,7 +130,7 @@ def test_who_has_said_nothing_has_a_place_and_is_in_no_conversation() -> None:
         assert (registry.live, registry.full, registry.empty) == ((), True, False)
         with registry.arrival() as standing:
             with pytest.raises(RefusedError):
-                registry.seat(standing)
+                registry.admit(standing)
     with registry.session() as session:
         assert registry.live == (session,)
         assert not registry.empty

@@ -81,7 +81,7 @@ class Opening:
         wanted, registry = start.resume, self._registry
         if wanted is None:
             return self._begin(config, place, seq=seq)
-        registry.seat_again(place, wanted.session_id, wanted.token)
+        registry.readmit(place, wanted.session_id, wanted.token)
         found = await registry.find(wanted.session_id, wanted.token, place.caller)
         if found is not None:
             registry.give_back(place)  # who goes on with a session has a place already
@@ -94,7 +94,7 @@ class Opening:
                 return replace(self._begin(config, place, seq=seq), notices=(GONE,))
 
     def _begin(self, config: ConversationConfig, place: Place, *, seq: int) -> Opened:
-        self._registry.seat(place)
+        self._registry.admit(place)
         session, token = self._registry.begin(place), new_token()
         hashed = token_hash(token, key=place.caller.key)
         keeping = self._registry.keeping(session, hashed)

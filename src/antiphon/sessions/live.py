@@ -123,13 +123,13 @@ class LiveSession:
         """Among those of its caller's address."""
         self.attached_at = -math.inf
         """When its caller's connection came, on the loop's clock."""
-        self.gone = asyncio.Event()
+        self.released = asyncio.Event()
         """Set by whoever holds it, when it is not held any more."""
         self._lifetime = lifetime
         self._draining = draining
         self._attachment: Attachment | None = None
-        self._here = asyncio.Event()
-        self._gone = asyncio.Event()
+        self._attached = asyncio.Event()
+        self._detached = asyncio.Event()
         """Whether somebody is connected, both ways round: both are waited for."""
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._letting_go: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -153,8 +153,8 @@ class LiveSession:
         self._attachment = attachment = Attachment()
         self.session.away_since = math.inf
         self.attached_at = asyncio.get_running_loop().time()
-        self._gone.clear()
-        self._here.set()
+        self._detached.clear()
+        self._attached.set()
         if self._over.done():
             attachment.release(self._over.result())
         return attachment
@@ -168,8 +168,8 @@ class LiveSession:
         self.conversation.pause()
         if self.conversation.untouched or not self._lifetime.grace_s:
             self.end(reason)
-        self._here.clear()
-        self._gone.set()
+        self._attached.clear()
+        self._detached.set()
 
     def end(self, reason: str) -> None:
         """It is over."""
@@ -294,10 +294,10 @@ class LiveSession:
     async def _expire(self) -> None:
         """Wait for a caller who was lost, and give up in the end."""
         while True:
-            await self._gone.wait()
+            await self._detached.wait()
             try:
                 async with asyncio.timeout(self._lifetime.grace_s):
-                    await self._here.wait()
+                    await self._attached.wait()
             except TimeoutError:
                 self.end("expired")
 

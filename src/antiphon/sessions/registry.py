@@ -20,6 +20,7 @@ from antiphon.sessions.admission import refusal, refusal_of_new
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.caller import Caller
 from antiphon.sessions.keeping import Keeping
+from antiphon.sessions.leases import keep_leases
 from antiphon.sessions.live import LiveSession
 from antiphon.sessions.place import Place, Right
 from antiphon.sessions.readiness import Readiness
@@ -27,7 +28,6 @@ from antiphon.sessions.seat import Seat
 from antiphon.sessions.session import Counts, Session
 from antiphon.sessions.snapshot import Snapshot, unpack
 from antiphon.sessions.store import (
-    WANTED_S,
     Claim,
     HeldElsewhere,
     MemoryStore,
@@ -43,9 +43,6 @@ ID_BYTES = 9
 
 TOKEN_BYTES = 32
 """256 bits: who has it is the caller."""
-
-RENEWALS = 5
-"""Renewals within a lease: a busy loop may miss some, and a caller who went elsewhere waits for the next."""
 
 CLAIM_EVERY_S = 0.03
 """How often a session is asked for that another replica still holds."""
@@ -179,7 +176,7 @@ class Registry:
     @contextmanager
     def arrival(self, caller: Caller | None = None, seat: Seat | None = None) -> Iterator[Place]:
         """A place for someone who has not said yet what they want. When all are taken they may stand, as many as there
-        are places, until they have said so; see ``seat``. Raises RefusedError when they cannot be let in."""
+        are places, until they have said so; see ``admit``. Raises RefusedError when they cannot be let in."""
         caller = caller or Caller()
         standing = sum(place.right == "standing" for place in self._places)
         stands = self.full and standing < self.limit
@@ -199,7 +196,7 @@ class Registry:
     def session(self, caller: Caller | None = None) -> Iterator[Session]:
         """A place for one caller, and a session in it, over on leaving. Raises RefusedError when there is none."""
         with self.arrival(caller) as place:
-            self.seat(place)
+            self.admit(place)
             session = self.begin(place)
             self.give_back(place)
             self._open(session, resumed=False)
@@ -213,17 +210,17 @@ class Registry:
         self._places.discard(place)
         self._note_empty()
 
-    def seat(self, place: Place) -> None:
+    def admit(self, place: Place) -> None:
         """Whoever has it begins a conversation. Raises RefusedError when there is no room for one."""
         self._let(place, "new")
 
-    def seat_again(self, place: Place, session_id: str, token: str) -> None:
+    def readmit(self, place: Place, session_id: str, token: str) -> None:
         """Whoever has it comes back to that session: if it is ours, held or put aside, and that is its token, though
         all places are taken, within reason. Raises RefusedError; the session then waits on."""
         live = self._held.get(session_id)
         ours = self._parked.get(session_id) if live is None else live.token
         if ours is None or not hmac.compare_digest(ours, token_hash(token, key=place.caller.key)):
-            self.seat(place)
+            self.admit(place)
         elif live is None or self._yields(live.session):
             self._let(place, "returning")
 
@@ -282,7 +279,9 @@ class Registry:
     async def running(self) -> AsyncIterator[None]:
         """Sessions can be held within it. On leaving, those that are left end, or are cut off after ``ENDING_S``."""
         async with self.backing.watched(), asyncio.TaskGroup() as self._tasks:
-            renewing = self._tasks.create_task(self._renew())
+            renewing = self._tasks.create_task(
+                keep_leases(self._held, self.backing.store, lease_s=self.backing.lease_s)
+            )
             try:
                 yield
             finally:
@@ -336,7 +335,7 @@ class Registry:
             if session.ended == "parked":
                 self._remember(live)
             self._leave(session)
-            live.gone.set()
+            live.released.set()
             _log_end(session, self._wall_clock() - session.since)
         try:
             await live.sit(None)
@@ -402,7 +401,7 @@ class Registry:
             elif not live.over:
                 return live
             else:
-                await live.gone.wait()
+                await live.released.wait()
 
     def _regain(self, session_id: str, hashed: bytes, claim: Claim, caller: Caller) -> Regained | None:
         snapshot = unpack(claim.record)
@@ -440,33 +439,6 @@ class Registry:
         self.audience.refused(error.reason or error.code)
         return error
 
-    # ---- leases -------------------------------------------------------------------------------------------
-
-    async def _renew(self) -> None:
-        """Hold on to what we hold, and let go of what is another's."""
-        backing = self.backing
-        if not backing.store.shared:
-            return
-        while True:
-            await asyncio.sleep(backing.lease_s / RENEWALS)
-            holdings = {name: live.keeping.holding for name, live in self._held.items() if not live.over}
-            try:
-                standings = await backing.store.renew(holdings)
-            except StoreUnavailable:
-                continue  # it lets go of what is another's when it is back
-            for name, standing in standings.items():
-                live = self._held.get(name)
-                if live is None or live.over or live.keeping.holding.fence != holdings[name].fence:
-                    continue
-                if standing == "wanted":
-                    # By a connection that may be gone since its caller came here: then it is not wanted for long.
-                    if asyncio.get_running_loop().time() - live.attached_at > WANTED_S:
-                        live.want()
-                elif standing == "lost":
-                    live.lose()
-                elif standing == "missing":
-                    live.keep_again()
-
     # ---- the end ------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
@@ -476,7 +448,8 @@ class Registry:
 
     async def emptied(self) -> None:
         """Returns when the last session is over. Safe to cancel."""
-        await self._empty.wait()
+        while not self.empty:  # or not any more: a place was given back, and its session begun
+            await self._empty.wait()
 
 
 _AWAY = "conversations cannot be looked up at the moment; connect again in a second"
