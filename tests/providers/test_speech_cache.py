@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.providers.resilience.chains import Speech, voice, voices
+from tests.providers.resilience.chains import Speech, speak, voice, voices
 
 from antiphon.audio.coded_speech import coded_text
 from antiphon.errors import ProviderUnavailable
@@ -13,6 +13,7 @@ from antiphon.providers.base import SpeechChunk, SpeechOptions
 from antiphon.providers.metering import counting
 from antiphon.providers.scripted import ScriptedSynthesizer
 from antiphon.providers.speech_cache import (
+    AGAIN_S,
     LONGEST_TEXT,
     WANTED,
     CachingSynthesizer,
@@ -97,6 +98,53 @@ async def test_an_apology_is_there_when_the_voice_is_not() -> None:
     assert speech.attempts[0].cached
     with pytest.raises(ProviderUnavailable):
         await say(tts, "Anything else.")
+
+
+async def test_nothing_that_is_said_pushes_the_apology_out() -> None:
+    one = voice()
+    tts = caching(one, size=200_000)
+    async with asyncio.TaskGroup() as group:
+        preparing = group.create_task(tts.prepare())
+        await say(tts, "Hello.")
+        await asyncio.sleep(10.0)
+        preparing.cancel()
+    for number in range(40):
+        for _ in range(2):
+            await say(tts, f"Number {number}.")
+    assert (await say(tts, "Number 39.")).attempts[0].cached
+    assert not (await say(tts, "Number 0.")).attempts[0].cached, "there is not room for all"
+    assert (await say(tts, SORRY)).attempts[0].cached
+
+
+async def test_where_there_is_not_room_for_all_voices_the_one_not_used_for_longest_is_voiced_again() -> None:
+    names = ("first", "second", "third")
+    one = voice(voices=names)
+    tts = caching(one, size=5 * len((await speak(voices(voice()), SORRY)).pcm) // 2)
+    first, second, third = (SpeechOptions(language="en", voice=name) for name in names)
+
+    async def apology_kept(options: SpeechOptions) -> bool:
+        calls = len(one.calls)
+        await say(tts, SORRY, options)
+        return len(one.calls) == calls
+
+    async with asyncio.TaskGroup() as group:
+        preparing = group.create_task(tts.prepare())
+        for options in (first, second, first, third):
+            await say(tts, "Hello.", options)
+            await asyncio.sleep(20.0)
+        voiced = len(one.calls)
+        await say(tts, "Hello.", second)
+        await asyncio.sleep(20.0)
+        assert len(one.calls) == voiced + 1, "its apology made room a moment ago: not again and again"
+        assert await apology_kept(first)
+        assert await apology_kept(third)
+        await asyncio.sleep(AGAIN_S)
+        await say(tts, "Hello.", second)
+        await asyncio.sleep(20.0)
+        preparing.cancel()
+    assert await apology_kept(second)
+    assert await apology_kept(third)
+    assert not await apology_kept(first)
 
 
 async def test_on_a_server_where_somebody_always_speaks_apologies_are_voiced_all_the_same() -> None:
@@ -186,3 +234,22 @@ def test_memory_is_bounded_and_what_was_used_last_stays() -> None:
     cache.put(named("large"), [SpeechChunk(pcm=bytes(2000))])
     cache.put(named("one"), [chunk, chunk])
     assert (len(cache), cache.size) == (1, 800)
+
+
+def test_other_texts_have_what_the_stock_leaves() -> None:
+    cache = SpeechCache(max_bytes=1000)
+
+    def named(text: str) -> Utterance:
+        return Utterance(provider="p", voice="", language="en", speed=1.0, text=text)
+
+    chunk = SpeechChunk(pcm=bytes(400))
+    cache.put(named("other"), [chunk])
+    for text in ("one", "two"):
+        cache.put(named(text), [chunk], in_stock=True)
+    assert (cache.get(named("other")), cache.size) == (None, 800)
+    cache.put(named("other"), [chunk])
+    assert (cache.get(named("other")), cache.size) == (None, 800)
+    cache.put(named("other"), [SpeechChunk(pcm=bytes(200))])
+    cache.put(named("three"), [chunk], in_stock=True)
+    kept = [text for text in ("one", "two", "three", "other") if cache.get(named(text))]
+    assert (kept, cache.size) == (["two", "three"], 800)

@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from antiphon.app.adapters import Adapters
@@ -140,6 +141,7 @@ def limits(settings: Settings, kind: Spoken) -> Limits:
     )
 
 
+@lru_cache(maxsize=64)  # looked up with every clause
 def stock_phrases(language: str) -> tuple[str, ...]:
     """What is said when nothing else can be, as the voice is given it."""
     said = (apology(language), farewell(language))

@@ -32,6 +32,10 @@ IDLE_S = 2.0
 BUSY_S = 10.0
 """Where somebody always speaks they are voiced after so long: one short text at a time is hardly in anybody's way."""
 
+AGAIN_S = 600.0
+"""Stock that made room for another voice's is asked for again after so long at the soonest. What waits is voiced by
+then, and where more voices take turns than there is memory for, each costs 300 characters every ten minutes at most."""
+
 Stock = Callable[[str], Sequence[str]]
 """Language → the texts that must be at hand in it."""
 
@@ -49,38 +53,65 @@ class Utterance:
 
 
 class SpeechCache:
-    """The sounds last used, up to a number of bytes. Pure."""
+    """The sounds last used, up to a number of bytes: first of the stock, in what it leaves of other texts. Pure."""
 
     def __init__(self, *, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[Utterance, tuple[SpeechChunk, ...]] = OrderedDict()
-        self.size = 0
+        self._stock = _Shelf()
+        self._others = _Shelf()
+
+    @property
+    def size(self) -> int:
         """Bytes of sound kept."""
+        return self._stock.size + self._others.size
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._stock.sounds) + len(self._others.sounds)
 
     def get(self, utterance: Utterance) -> tuple[SpeechChunk, ...] | None:
         """Its sound, which is then the last used."""
-        chunks = self._kept.get(utterance)
-        if chunks is not None:
-            self._kept.move_to_end(utterance)
-        return chunks
+        return self._stock.get(utterance) or self._others.get(utterance)
 
     def any_voice(self, utterance: Utterance) -> tuple[SpeechChunk, ...] | None:
-        """The same text in whatever voice there is."""
-        return next((self.get(kept) for kept in reversed(self._kept) if kept.text == utterance.text), None)
+        """The same text of the stock in whatever voice there is."""
+        sounds = self._stock.sounds
+        return next((sounds[kept] for kept in reversed(sounds) if kept.text == utterance.text), None)
 
-    def put(self, utterance: Utterance, chunks: Sequence[SpeechChunk]) -> None:
-        """Keep it; what was not used for longest makes room. What is too large is not kept."""
+    def put(self, utterance: Utterance, chunks: Sequence[SpeechChunk], *, in_stock: bool = False) -> None:
+        """Keep it; what was not used for longest makes room, of the stock only for the stock. What is too large is not
+        kept."""
+        shelf = self._stock if in_stock else self._others
         size = _size(chunks)
-        if size > self._max_bytes or not size:
+        if not 0 < size <= self._max_bytes - (0 if in_stock else self._stock.size):
             return
-        self.size -= _size(self._kept.pop(utterance, ()))
+        shelf.drop(utterance)
         while self.size + size > self._max_bytes:
-            self.size -= _size(self._kept.popitem(last=False)[1])
-        self._kept[utterance] = tuple(chunks)
-        self.size += size
+            (self._others if self._others.sounds else self._stock).drop_oldest()
+        shelf.add(utterance, chunks)
+
+
+class _Shelf:
+    """Sounds, the last used at the end."""
+
+    def __init__(self) -> None:
+        self.sounds: OrderedDict[Utterance, tuple[SpeechChunk, ...]] = OrderedDict()
+        self.size = 0
+
+    def get(self, utterance: Utterance) -> tuple[SpeechChunk, ...] | None:
+        chunks = self.sounds.get(utterance)
+        if chunks is not None:
+            self.sounds.move_to_end(utterance)
+        return chunks
+
+    def add(self, utterance: Utterance, chunks: Sequence[SpeechChunk]) -> None:
+        self.sounds[utterance] = tuple(chunks)
+        self.size += _size(chunks)
+
+    def drop(self, utterance: Utterance) -> None:
+        self.size -= _size(self.sounds.pop(utterance, ()))
+
+    def drop_oldest(self) -> None:
+        self.drop(next(iter(self.sounds)))
 
 
 class CachingSynthesizer:
@@ -95,8 +126,8 @@ class CachingSynthesizer:
         self._stock = stock
         self._remember = remember
         self._seen: OrderedDict[Utterance, None] = OrderedDict()
-        self._asked: OrderedDict[tuple[str, str, float], None] = OrderedDict()
-        """Voices and languages whose stock was asked for."""
+        self._asked: OrderedDict[tuple[str, str, float], float] = OrderedDict()
+        """Voices and languages → loop time at which their stock was asked for."""
         self._wanted: asyncio.Queue[tuple[str, SpeechOptions]] = asyncio.Queue(WANTED)
         self._used_at = -math.inf
         """Loop time at which a caller last asked to speak."""
@@ -110,29 +141,33 @@ class CachingSynthesizer:
         """Safe to cancel at any point."""
         self._used_at = asyncio.get_running_loop().time()
         self.want(options)
-        utterance = self._utterance(text, options)
-        kept = self._cache.get(utterance)
+        kept = self._cache.get(self._utterance(text, options))
         if kept is not None:
             self._report_cached()
             yield _again(kept)
             return
-        async with aclosing(self._voiced(text, options, utterance)) as chunks:
+        async with aclosing(self._voiced(text, options)) as chunks:
             yield chunks
 
     def want(self, options: SpeechOptions) -> None:
-        """Have the stock voiced for this voice and language, when there is time."""
-        key = (options.voice, options.language, options.speed)
-        if key in self._asked:
+        """Have what is missing of the stock voiced for this voice and language, when there is time."""
+        texts = [text for text in self._stock(options.language) if not self._at_hand(text, options)]
+        key, now = _key(options), asyncio.get_running_loop().time()
+        if not texts or now < self._asked.get(key, -math.inf) + AGAIN_S:
             return
-        texts = self._stock(options.language)
         if self._wanted.qsize() + len(texts) > WANTED:
             return  # asked for again with the next clause
-        self._asked[key] = None
+        self._asked[key] = now
+        self._asked.move_to_end(key)
         if len(self._asked) > SEEN:
             self._asked.popitem(last=False)
         by_itself = replace(options, context_id="")  # not as part of the reply that made it wanted
         for text in texts:
             self._wanted.put_nowait((text, by_itself))
+
+    def _at_hand(self, text: str, options: SpeechOptions) -> bool:
+        """Then it is in use: the stock of a voice that speaks stays, that of others makes room."""
+        return self._cache.get(self._utterance(text, options)) is not None
 
     async def prepare(self) -> None:
         """Voice what is wanted, one text after the other, until cancelled. What fails is not tried again until it
@@ -140,15 +175,14 @@ class CachingSynthesizer:
         while True:
             text, options = await self._wanted.get()
             await self._idle()
-            utterance = self._utterance(text, options)
-            if self._cache.get(utterance) is not None:
+            if self._at_hand(text, options):
                 continue
             try:
-                async with aclosing(self._voiced(text, options, utterance)) as chunks:
+                async with aclosing(self._voiced(text, options)) as chunks:
                     async for _ in chunks:
                         pass
             except AntiphonError:
-                self._asked.pop((options.voice, options.language, options.speed), None)
+                self._asked.pop(_key(options), None)
 
     async def _idle(self) -> None:
         loop = asyncio.get_running_loop()
@@ -156,10 +190,10 @@ class CachingSynthesizer:
         while (left := min(self._used_at + IDLE_S, latest) - loop.time()) > 0:  # noqa: ASYNC110 -- it moves on
             await asyncio.sleep(left)
 
-    async def _voiced(
-        self, text: str, options: SpeechOptions, utterance: Utterance
-    ) -> AsyncGenerator[SpeechChunk, None]:
-        keep = self._worth_keeping(utterance)
+    async def _voiced(self, text: str, options: SpeechOptions) -> AsyncGenerator[SpeechChunk, None]:
+        utterance = self._utterance(text, options)
+        in_stock = text in self._stock(options.language)
+        keep = in_stock or self._worth_keeping(utterance)
         chunks: list[SpeechChunk] = []
         given = False
         try:
@@ -170,19 +204,18 @@ class CachingSynthesizer:
                         chunks.append(chunk)
                     yield chunk
         except AntiphonError:
-            substitute = None if given else self._substitute(utterance)
+            substitute = self._cache.any_voice(utterance) if in_stock and not given else None
             if substitute is None:
                 raise
             self._report_cached()
             for chunk in substitute:
                 yield chunk
             return
-        if keep and self._is_its_voice(spoken, utterance):
-            self._cache.put(utterance, chunks)
+        if keep and _is_its_voice(spoken, or_any=in_stock):
+            self._cache.put(utterance, chunks, in_stock=in_stock)
 
     def _worth_keeping(self, utterance: Utterance) -> bool:
-        if utterance.text in self._stock(utterance.language):
-            return True
+        """Whether it is said for the second time."""
         if not self._remember or len(utterance.text) > LONGEST_TEXT:
             return False
         known = utterance in self._seen
@@ -191,17 +224,6 @@ class CachingSynthesizer:
         if len(self._seen) > SEEN:
             self._seen.popitem(last=False)
         return known
-
-    def _is_its_voice(self, spoken: Spoken, utterance: Utterance) -> bool:
-        """A fallback's sound is kept only for the stock, where any voice is better than none."""
-        link = spoken.served_by
-        if link is None or not spoken.over:
-            return False
-        return link.position == 0 or utterance.text in self._stock(utterance.language)
-
-    def _substitute(self, utterance: Utterance) -> tuple[SpeechChunk, ...] | None:
-        in_stock = utterance.text in self._stock(utterance.language)
-        return self._cache.any_voice(utterance) if in_stock else None
 
     def _utterance(self, text: str, options: SpeechOptions) -> Utterance:
         return Utterance(
@@ -225,6 +247,17 @@ class CachingSynthesizer:
                 ended_s=now,
             )
         )
+
+
+def _key(options: SpeechOptions) -> tuple[str, str, float]:
+    return options.voice, options.language, options.speed
+
+
+def _is_its_voice(spoken: Spoken, *, or_any: bool) -> bool:
+    """Whether one voice said all of it. A fallback's sound is kept only for the stock, where any voice is better than
+    none."""
+    link = spoken.served_by
+    return link is not None and spoken.over and (or_any or link.position == 0)
 
 
 async def _again(chunks: Sequence[SpeechChunk]) -> AsyncGenerator[SpeechChunk, None]:
