@@ -406,6 +406,21 @@ async def test_a_dead_provider_is_left_alone_within_five_failures() -> None:
     assert [state.breaker for state in board()] != ["closed", "closed"]
 
 
+@pytest.mark.parametrize("cause", ["rate_limit", "quota", "bad_key"])
+async def test_a_reply_that_is_being_written_does_not_cancel_a_rest(cause: str) -> None:
+    refusal = ProviderUnavailable("not now", provider="one", cause=cause, retry_after_s=30.0)
+    first = model(tokens_per_s=5.0)
+    chain = models(first, model("two"))
+    async with asyncio.TaskGroup() as group:
+        written = group.create_task(ask(chain))
+        await asyncio.sleep(1.0)
+        first.faults.add(refusal)
+        assert (await ask(chain)).outcomes() == [("one", cause), ("two", "ok")]
+    assert written.result().outcomes() == [("one", "ok")]
+    assert chain.chain.preferred.breaker.open_until == pytest.approx(31.0)
+    assert (await ask(chain)).outcomes() == [("two", "ok")]
+
+
 @pytest.mark.parametrize("fault", ["fail", "stall", "cut"])
 async def test_once_it_is_back_it_is_used_within_ten_seconds(fault: Fault) -> None:
     """It is probed meanwhile, so that no caller has to find out."""

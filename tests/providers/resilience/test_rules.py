@@ -1,18 +1,15 @@
-"""What is done about which failure, when a provider is left alone, how long one is waited for, who is next."""
+"""What is done about which failure, how long a provider is waited for, who is next."""
 
 from __future__ import annotations
 
 import pytest
 
 from antiphon.errors import AntiphonError, ModelError, ProviderEmpty, ProviderRejected, ProviderUnavailable
-from antiphon.providers.resilience.breaker import PROBE_LOST_S, Breaker
-from antiphon.providers.resilience.limits import BreakerRules, Limits, Usual, late_after
+from antiphon.providers.resilience.limits import Limits, Usual, late_after
 from antiphon.providers.resilience.link import Chain
 from antiphon.providers.resilience.plan import Plan
-from antiphon.providers.resilience.treatment import TREATMENTS, Treatment, cause_of, treatment_of
+from antiphon.providers.resilience.treatment import TREATMENTS, cause_of, treatment_of
 from antiphon.providers.scripted import ScriptedLanguageModel
-
-PASSING = Treatment(again=True)
 
 
 def failure(cause: str, retry_after_s: float | None = None) -> AntiphonError:
@@ -80,70 +77,6 @@ def test_a_providers_wish_to_be_left_alone_is_followed_within_reason() -> None:
     assert treatment_of(failure("overloaded", 1.5)).rest_s == 1.5
     soon = treatment_of(failure("rate_limit", 0.3))
     assert (soon.rest_s, soon.wait_s) == (0.0, 0.3)
-
-
-# ---- breaker ----------------------------------------------------------------------------------------------
-
-
-def broken(breaker: Breaker, now: float) -> int:
-    """Failures until it opens."""
-    for number in range(1, 100):
-        if breaker.failed(now, PASSING):
-            return number
-    raise AssertionError("it never opened")
-
-
-def test_a_breaker_opens_within_five_failures_and_probes_after_its_rest() -> None:
-    breaker = Breaker(BreakerRules())
-    assert broken(breaker, 10.0) <= 5
-    assert breaker.state(10.1) == "open"
-    assert not breaker.admits(13.9)
-    assert breaker.state(14.0) == "half_open"
-    assert breaker.admits(14.0)
-
-
-def test_one_probe_at_a_time() -> None:
-    breaker = Breaker(BreakerRules())
-    broken(breaker, 0.0)
-    breaker.begin(5.0)
-    assert not breaker.admits(5.1)
-    breaker.given_up()
-    assert breaker.admits(5.2)
-    breaker.begin(5.2)
-    assert breaker.admits(5.2 + PROBE_LOST_S)
-
-
-def test_a_probe_decides() -> None:
-    breaker = Breaker(BreakerRules())
-    broken(breaker, 0.0)
-    breaker.begin(5.0)
-    assert breaker.failed(5.5, PASSING)
-    assert not breaker.admits(6.0)
-    breaker.begin(10.0)
-    breaker.succeeded()
-    assert breaker.state(10.0) == "closed"
-    assert not breaker.failed(11.0, PASSING), "it counts from none again"
-
-
-def test_successes_between_keep_it_closed() -> None:
-    breaker = Breaker(BreakerRules(failures=2))
-    for at in range(10):
-        assert not breaker.failed(at, PASSING)
-        breaker.succeeded()
-
-
-def test_a_wrong_key_opens_it_at_once_and_for_longer() -> None:
-    breaker = Breaker(BreakerRules())
-    assert breaker.failed(0.0, treatment_of(failure("bad_key")))
-    assert breaker.state(59.0) == "open"
-    assert not breaker.failed(1.0, PASSING), "what failed after it changes nothing"
-    assert breaker.state(59.0) == "open"
-
-
-def test_our_own_mistakes_do_not_count() -> None:
-    breaker = Breaker(BreakerRules(failures=1))
-    assert not breaker.failed(0.0, treatment_of(failure("invalid_request")))
-    assert breaker.state(0.0) == "closed"
 
 
 # ---- patience ---------------------------------------------------------------------------------------------
@@ -228,7 +161,7 @@ def test_a_lone_provider_that_rests_is_tried_unless_it_stalls(cause: str, asked:
     it = plan(1)
     only = it.chain.preferred
     for _ in range(4):
-        only.failed(0.0, failure(cause))
+        only.failed(0.0, only.begin(0.0), failure(cause))
     assert it.first(1.0).link is only
     assert (it.after(only, failure(cause), 1.0) is not None) is asked
 
@@ -273,7 +206,7 @@ def test_with_nobody_else_a_short_rest_is_waited_out(wish: float | None, waits: 
     only = it.chain.preferred
     it.first(0.0)
     error = failure("rate_limit", wish)
-    only.failed(0.0, error)
+    only.failed(0.0, only.begin(0.0), error)
     step = it.after(only, error, 0.0)
     assert (None if step is None else step.wait_s) == waits
 
@@ -281,9 +214,9 @@ def test_with_nobody_else_a_short_rest_is_waited_out(wish: float | None, waits: 
 def test_a_provider_that_rests_is_passed_over_and_when_all_rest_one_is_asked_once() -> None:
     it = plan(2)
     first, second = it.chain.links
-    first.failed(0.0, failure("bad_key"))
+    first.failed(0.0, first.begin(0.0), failure("bad_key"))
     assert it.first(1.0).link is second
-    second.failed(1.0, failure("rate_limit", 5.0))
+    second.failed(1.0, second.begin(1.0), failure("rate_limit", 5.0))
     it = Plan(it.chain)
     assert it.first(2.0).link is second, "its rest is over soonest"
     assert it.after(second, failure("cut"), 2.0) is None

@@ -5,6 +5,8 @@ Pure: time is an argument, in seconds of any clock that does not go back.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from antiphon.providers.health import Breaker as BreakerState
 from antiphon.providers.resilience.limits import BreakerRules
 from antiphon.providers.resilience.treatment import Treatment
@@ -13,15 +15,29 @@ PROBE_LOST_S = 15.0
 """A probe that was neither answered nor given up by then is forgotten, and another may go."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A request that went out, as the breaker knows it."""
+
+    at: float
+    rests: int
+    """How often the provider had been left alone by then."""
+
+
 class Breaker:
-    """``admits`` says whether to ask; whoever asks says so with ``begin``, and then how it went, once."""
+    """``admits`` says whether to ask; whoever asks says so with ``begin``, and tells once how what that gave went.
+
+    With many sessions something is always under way. What began before the breaker opened tells how the provider was,
+    not how it is: it changes nothing, unless it brings a wish to be left alone of its own.
+    """
 
     def __init__(self, rules: BreakerRules) -> None:
         self._rules = rules
         self._in_a_row = 0
+        self._rests = 0
         self._open_until: float | None = None
         """None while closed."""
-        self._probe_since: float | None = None
+        self._probe: Begun | None = None
 
     def state(self, now: float) -> BreakerState:
         """``half_open``: its rest is over, and one request may find out."""
@@ -39,37 +55,46 @@ class Breaker:
         """When the rest is over; None while closed."""
         return self._open_until
 
-    def begin(self, now: float) -> None:
-        """A request goes out; in ``half_open`` it is the probe."""
+    def begin(self, now: float) -> Begun:
+        """A request goes out, admitted or not; in ``half_open`` it is the probe, unless there is one."""
+        begun = Begun(now, self._rests)
         if self.state(now) == "half_open" and not self._probing(now):
-            self._probe_since = now
+            self._probe = begun
+        return begun
 
-    def succeeded(self) -> None:
+    def succeeded(self, begun: Begun) -> None:
         """A request was answered to its end."""
-        self._in_a_row = 0
-        self._open_until = None
-        self._probe_since = None
+        self.given_up(begun)
+        if begun.rests == self._rests:
+            self._in_a_row = 0
+            self._open_until = None
 
-    def given_up(self) -> None:
+    def given_up(self, begun: Begun) -> None:
         """A request was cancelled by whoever asked: nothing was learnt."""
-        self._probe_since = None
+        if begun is self._probe:
+            self._probe = None
 
-    def failed(self, now: float, treatment: Treatment) -> bool:
+    def failed(self, now: float, begun: Begun, treatment: Treatment) -> bool:
         """A request failed. True when this opened (or opened again) the breaker."""
-        was = self.state(now)
-        self._probe_since = None
+        self.given_up(begun)
         if not treatment.counts:
             return False
-        self._in_a_row += 1
         if treatment.rest_s:
-            return self._open(now + treatment.rest_s, was)
-        if was == "half_open" or (was == "closed" and self._in_a_row >= self._rules.failures):
-            return self._open(now + self._rules.rest_s, was)
-        return False  # still closed; or open already, and this request had gone out before
+            return self._open(now, treatment.rest_s)
+        return begun.rests == self._rests and self._too_many(now) and self._open(now, self._rules.rest_s)
 
-    def _open(self, until: float, was: BreakerState) -> bool:
-        self._open_until = max(until, self._open_until or 0.0) if was == "open" else until
-        return was != "open"
+    def _too_many(self, now: float) -> bool:
+        """One more failure: whether it is one too many. While a probe is under way that decides."""
+        if self.state(now) != "closed":
+            return self.state(now) == "half_open" and not self._probing(now)
+        self._in_a_row += 1
+        return self._in_a_row >= self._rules.failures
+
+    def _open(self, now: float, rest_s: float) -> bool:
+        opens = self.state(now) != "open"
+        self._rests += 1
+        self._open_until = max(now + rest_s, self._open_until or 0.0)
+        return opens
 
     def _probing(self, now: float) -> bool:
-        return self._probe_since is not None and now - self._probe_since < PROBE_LOST_S
+        return self._probe is not None and now - self._probe.at < PROBE_LOST_S

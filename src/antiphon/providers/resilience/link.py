@@ -11,7 +11,7 @@ from antiphon.errors import AntiphonError
 from antiphon.providers.base import ProviderInfo
 from antiphon.providers.health import ProviderState
 from antiphon.providers.metering import Kind
-from antiphon.providers.resilience.breaker import Breaker
+from antiphon.providers.resilience.breaker import Begun, Breaker
 from antiphon.providers.resilience.limits import BreakerRules, Limits, Usual, late_after
 from antiphon.providers.resilience.treatment import cause_of, treatment_of
 
@@ -83,24 +83,28 @@ class Link(Generic[A]):
     def embedded(self) -> bool:
         return self.adapter.info.provider == EMBEDDED
 
-    def begin(self, now: float) -> None:
+    def begin(self, now: float) -> Begun:
         """A request goes out."""
         self.counts.calls += 1
-        self.breaker.begin(now)
+        return self.breaker.begin(now)
 
-    def answered(self, now: float) -> None:
+    def answered(self, now: float, begun: Begun) -> None:
         """A request was answered to its end."""
         was = self.breaker.state(now)
-        self.breaker.succeeded()
-        if was != "closed":
+        self.breaker.succeeded(begun)
+        if self.breaker.state(now) != was:
             self._watch(self.state(now))
 
-    def failed(self, now: float, error: AntiphonError) -> None:
+    def failed(self, now: float, begun: Begun, error: AntiphonError) -> None:
         """A request failed, or is late."""
+        self.erred(error)
+        if self.breaker.failed(now, begun, treatment_of(error)):
+            self._watch(self.state(now))
+
+    def erred(self, error: AntiphonError) -> None:
+        """Something went wrong, though no request is over."""
         self.counts.failures[cause_of(error)] += 1
         self.last_error = error.message
-        if self.breaker.failed(now, treatment_of(error)):
-            self._watch(self.state(now))
 
     def broke(self, bug: BaseException) -> None:
         """Its adapter raised what no adapter may."""

@@ -6,7 +6,6 @@ import asyncio
 import math
 from typing import Any, Generic, Protocol
 
-from antiphon.errors import ProviderUnavailable
 from antiphon.providers.resilience.link import A, Chain, Link
 from antiphon.providers.resilience.request import News, Question, Request
 
@@ -53,8 +52,7 @@ async def probe(provider: Probed[A], link: Link[A]) -> None:
             await request.run()
     except TimeoutError:
         if not request.done:
-            silent = ProviderUnavailable(f"{link.name} fell silent", provider=link.name, cause="timeout")
-            link.failed(asyncio.get_running_loop().time(), silent)
+            request.fell_silent(asyncio.get_running_loop().time())
 
 
 def _not_waited_for() -> float:

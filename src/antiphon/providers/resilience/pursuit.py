@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Generic
 
-from antiphon.errors import AntiphonError, ProviderUnavailable
+from antiphon.errors import AntiphonError
 from antiphon.providers.resilience.limits import ENOUGH_TO_HEDGE, due
 from antiphon.providers.resilience.link import A, Chain, Link
 from antiphon.providers.resilience.plan import Plan, Step
-from antiphon.providers.resilience.request import Ended, News, P, Question, Request, sole
+from antiphon.providers.resilience.request import Ended, News, P, Question, Request, silent, sole
 from antiphon.providers.waiting import waiting_since
 
 AT_ONCE = 3
@@ -212,7 +212,7 @@ class Pursuit(Generic[A, P]):
         if self._hedge_at() <= now:
             self._hedge(self._running[0].link)
         if all(request.late for request in self._running) and now >= self._deadline:
-            raise self._error or _silent(self._chain.preferred)
+            raise self._error or silent(self._chain.preferred)
         return False
 
     def _fell_silent(self, request: Request[A, P], now: float) -> bool:
@@ -221,9 +221,7 @@ class Pursuit(Generic[A, P]):
             return True
         if now < self._since + self._chain.limits.gap_s:
             return False
-        request.late = True
-        error = _silent(request.link)
-        request.link.failed(now, error)
+        error = request.fell_silent(now)
         self._drop(request)
         if self._question.whole():
             return True
@@ -232,9 +230,7 @@ class Pursuit(Generic[A, P]):
         return False
 
     def _is_late(self, request: Request[A, P], now: float) -> None:
-        request.late = True
-        error = _silent(request.link)
-        request.link.failed(now, error)
+        error = request.fell_silent(now)
         step = self._plan.late(request.link, now) if len(self._running) < AT_ONCE else None
         self._go_on(request, step, error)
 
@@ -264,10 +260,6 @@ class Pursuit(Generic[A, P]):
         self._hedged = True
         link.counts.hedges += 1
         self._start(Step(link=link))
-
-
-def _silent(link: Link[A]) -> ProviderUnavailable:
-    return ProviderUnavailable(f"{link.name} fell silent", provider=link.name, cause="timeout")
 
 
 @asynccontextmanager

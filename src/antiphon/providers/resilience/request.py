@@ -11,6 +11,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 from antiphon.errors import AntiphonError, ProviderEmpty, ProviderUnavailable
 from antiphon.providers.base import Usage
 from antiphon.providers.metering import Attempt, report
+from antiphon.providers.resilience.breaker import Begun
 from antiphon.providers.resilience.link import A, Link
 from antiphon.providers.resilience.treatment import cause_of
 
@@ -84,6 +85,7 @@ class Request(Generic[A, P]):
     """Whether its last piece that matters came."""
     waiting_since: Callable[[], float | None] = field(default=lambda: 0.0)
     """From when on an answer can be expected; None: not yet."""
+    _begun: Begun | None = None
     _first: float | None = None
     _answered: bool = False
 
@@ -93,18 +95,26 @@ class Request(Generic[A, P]):
         if self.wait_s:
             await asyncio.sleep(self.wait_s)
         self.began = loop.time()
-        self.link.begin(self.began)
+        begun = self._begun = self.link.begin(self.began)
         asked = self.question.ask(self.link)
         outcome = "cancelled"
         try:
             error = await self._read(asked)
             outcome = "ok" if error is None else cause_of(error)
-            self._count(error)
+            self._count(error, begun)
         finally:
             if outcome == "cancelled":
-                outcome = self._count_cancelled()
+                outcome = self._count_cancelled(begun)
             report(self._attempt(asked.tally, outcome, loop.time()))
         await self.news.put((self, Ended(error)))
+
+    def fell_silent(self, now: float) -> ProviderUnavailable:
+        """Nobody waits for it any longer, or not for it alone: it is counted as a failure. Gives the reason."""
+        self.late = True
+        error = silent(self.link)
+        if self._begun is not None:
+            self.link.failed(now, self._begun, error)
+        return error
 
     async def _read(self, asked: Asked[P]) -> AntiphonError | None:
         try:
@@ -148,21 +158,21 @@ class Request(Generic[A, P]):
                 self.link.usual.add(now - since)
         self.done = self.done or (self._answered and self.question.ends(piece))
 
-    def _count(self, error: AntiphonError | None) -> None:
+    def _count(self, error: AntiphonError | None, begun: Begun) -> None:
         now = asyncio.get_running_loop().time()
         if error is None or self.done:
-            self.link.answered(now)
+            self.link.answered(now, begun)
         elif not self.late:
-            self.link.failed(now, error)
+            self.link.failed(now, begun, error)
 
-    def _count_cancelled(self) -> str:
+    def _count_cancelled(self, begun: Begun) -> str:
         """Cancelled by us: after its last piece it was an answer, and one that was late stays a failure."""
         if self.done:
-            self.link.answered(asyncio.get_running_loop().time())
+            self.link.answered(asyncio.get_running_loop().time(), begun)
             return "ok"
         if self.late:
             return "timeout"
-        self.link.breaker.given_up()
+        self.link.breaker.given_up(begun)
         return "cancelled"
 
     def _attempt(self, tally: Tally[P], outcome: str, now: float) -> Attempt:
@@ -178,6 +188,10 @@ class Request(Generic[A, P]):
             first_s=self._first,
             ended_s=now,
         )
+
+
+def silent(link: Link[A]) -> ProviderUnavailable:
+    return ProviderUnavailable(f"{link.name} fell silent", provider=link.name, cause="timeout")
 
 
 def sole(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -183,7 +182,7 @@ async def _spoken(
     except ProviderError as error:
         if error.cause != "unknown_voice" or not options.voice:
             raise
-        link.failed(asyncio.get_running_loop().time(), error)
+        link.erred(error)
         async with synthesizer.speak(text, replace(options, voice="")) as chunks:
             async for chunk in chunks:
                 yield chunk
