@@ -69,10 +69,8 @@ class Plan(Generic[A]):
             return self._step(link, wait_s=self._wait(link, treatment), retry=True)
         if not treatment.again:
             self.refused.add(link.position)
-        others = [other for other in self.chain.links if self._may_be_asked(other, now) and other is not link]
-        untried = [other for other in others if not self.tried[other.position]]
-        if untried or others:
-            return self._step((untried or others)[0])
+        if (another := self._another(link, now)) is not None:
+            return another
         if not treatment.again or self.tried[link.position] >= self.tries:
             return None
         wait_s = max(self._wait(link, treatment), treatment.rest_s)
@@ -85,12 +83,15 @@ class Plan(Generic[A]):
 
     def late(self, link: Link[A], now: float) -> Step[A] | None:
         """Whom to ask beside ``link``, which has not answered yet."""
-        others = [other for other in self.chain.links if self._may_be_asked(other, now) and other is not link]
-        untried = [other for other in others if not self.tried[other.position]]
-        if untried or others:
-            return self._step((untried or others)[0])
+        if (another := self._another(link, now)) is not None:
+            return another
         spent = self.tried[link.position] >= self.tries + ONE_MORE
         return None if link.embedded or spent else self._step(link, retry=True)
+
+    def _another(self, link: Link[A], now: float) -> Step[A] | None:
+        """The next of the others, those that were not tried yet first."""
+        others = [other for other in self.chain.links if self._may_be_asked(other, now) and other is not link]
+        return self._step(min(others, key=lambda other: self.tried[other.position] > 0)) if others else None
 
     def _again_at_once(self, link: Link[A], treatment: Treatment) -> bool:
         """Whether the same provider is asked once more before the next is: it usually goes well, and it is the one
