@@ -276,6 +276,44 @@ async def test_a_reply_that_breaks_off_is_finished_without_repeating_a_word(faul
     assert reply.finished is not None
 
 
+@pytest.mark.parametrize("before", [0, 1], ids=["alone", "last"])
+async def test_an_embedded_last_resort_that_pauses_is_waited_for(before: int) -> None:
+    """It only queues: others' work goes first, seconds of it on a busy machine."""
+    vendors = ["reject"] * before
+    slow = model("local", tokens_per_s=1 / 4.0)
+    reply = await ask(models(*(model(faults=[fault]) for fault in vendors), slow))
+    assert (reply.text, len(slow.calls)) == (STORY, 1)
+    paused = voice("local", real_time_factor=4.0 / 0.2, chunk_s=0.2)
+    chain = voices(*(voice(faults=[fault]) for fault in vendors), paused)
+    assert (await speak(chain)).said() == STORY
+    assert len(paused.calls) == 1
+    assert chain.chain.links[-1].counts.failures == {}
+
+
+@pytest.mark.parametrize(("pause_s", "who"), [(2.0, ["local"]), (3.0, ["local", "two"])])
+async def test_an_embedded_model_with_another_behind_it_is_given_more_time(
+    pause_s: float, who: list[str]
+) -> None:
+    reply = await ask(models(model("local", tokens_per_s=1 / pause_s), model("two")))
+    assert reply.text == STORY
+    assert [provider for provider, _ in reply.outcomes()] == who
+
+
+async def test_an_embedded_model_is_not_asked_twice_at_a_time() -> None:
+    """It is late, then pauses; the one behind it will not do."""
+    slow = model("local", first_token_s=2.0, tokens_per_s=1 / 4.0)
+    reply = await ask(models(slow, model("two", faults=["reject"])))
+    assert reply.text == STORY
+    assert reply.outcomes() == [("two", "rejected"), ("local", "ok")]
+
+
+async def test_an_embedded_model_that_lost_is_asked_again_when_the_winner_breaks_off() -> None:
+    slow, two = model("local", first_token_s=1.2), model("two", faults=["cut", "reject"], breaks_after=4)
+    reply = await ask(models(slow, two, limits=Limits(late_s=0.8)))
+    assert reply.text == STORY
+    assert [who for who, _ in reply.outcomes()] == ["local", "two", "two", "local"]
+
+
 async def test_a_continuation_keeps_the_prompt_as_it_was() -> None:
     first, second = model(faults=["cut", "reject"], breaks_after=4), model("two")
     reply = await ask(models(first, second))

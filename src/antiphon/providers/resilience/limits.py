@@ -41,7 +41,7 @@ class Limits:
     """A first result later than this is late: the next in the chain is asked as well."""
     soonest_late_s: float = SOONEST_LATE_S
     gap_s: float = 1.5
-    """Silence inside an answer."""
+    """Silence inside an answer of anybody but an embedded model."""
     alone_s: float = 2.5
     """Instead of ``late_s`` where there is nobody else to ask: the same is asked a second time, and billed for it."""
     loading_s: float = 8.0

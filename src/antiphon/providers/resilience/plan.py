@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Generic
 
 from antiphon.errors import AntiphonError
+from antiphon.providers.resilience.limits import late_after
 from antiphon.providers.resilience.link import A, Chain, Link
 from antiphon.providers.resilience.treatment import Treatment, treatment_of
 
@@ -46,6 +48,8 @@ class Plan(Generic[A]):
     tried: Counter[int] = field(default_factory=Counter)
     refused: set[int] = field(default_factory=set)
     """Positions whose failure will not go away by asking again."""
+    busy: set[int] = field(default_factory=set)
+    """Positions of embedded models that are at it: asked twice, they are slower at both."""
 
     @property
     def tries(self) -> int:
@@ -88,6 +92,16 @@ class Plan(Generic[A]):
         spent = self.tried[link.position] >= self.tries + ONE_MORE
         return None if link.embedded or spent else self._step(link, retry=True)
 
+    def silent_after(self, link: Link[A], now: float) -> float:
+        """Seconds of silence inside an answer after which another request goes on with it. An embedded model pauses
+        when others go first: it is given what a lone provider is, and all the time there is with nobody behind it."""
+        limits = self.chain.limits
+        if not link.embedded:
+            return limits.gap_s
+        if not any(self._may_be_asked(other, now) for other in self.chain.links[link.position + 1 :]):
+            return math.inf
+        return max(limits.gap_s, late_after(limits, link.usual, alone=True))
+
     def _another(self, link: Link[A], now: float) -> Step[A] | None:
         """The next of the others, those that were not tried yet first."""
         others = [other for other in self.chain.links if self._may_be_asked(other, now) and other is not link]
@@ -103,7 +117,7 @@ class Plan(Generic[A]):
     def _may_be_asked(self, link: Link[A], now: float) -> bool:
         return (
             self.tried[link.position] < self.tries
-            and link.position not in self.refused
+            and link.position not in self.refused | self.busy
             and link.breaker.admits(now)
         )
 

@@ -131,11 +131,17 @@ class Pursuit(Generic[A, P]):
             step.link.counts.retries += 1
         self._asked += 1
         self._running.append(request)
+        if step.link.embedded:
+            self._plan.busy.add(step.link.position)
         self._tasks[request] = self._group.create_task(request.run())
 
     def _drop(self, request: Request[A, P]) -> None:
-        self._running.remove(request)
+        self._let_go(request)
         self._tasks[request].cancel()
+
+    def _let_go(self, request: Request[A, P]) -> None:
+        self._running.remove(request)
+        self._plan.busy.discard(request.link.position)
 
     def _counts(self, request: Request[A, P], piece: P) -> bool:
         """Whether a piece is to be given on. The first answer decides whose are; until then the first asked may
@@ -150,7 +156,7 @@ class Pursuit(Generic[A, P]):
 
     def _ended(self, request: Request[A, P], error: AntiphonError | None) -> bool:
         """A request is over: whether the answer is, too. Raises when there is nobody left to ask."""
-        self._running.remove(request)
+        self._let_go(request)
         if error is None or request.done:
             return True
         if request is self._chosen:
@@ -195,7 +201,7 @@ class Pursuit(Generic[A, P]):
 
     def _next_limit(self) -> float:
         if self._chosen is not None:
-            return self._since + self._chain.limits.gap_s
+            return self._silent_at(self._chosen)
         limits = [self._late_at(request) for request in self._running if not request.late]
         limits.append(self._hedge_at())
         if all(request.late for request in self._running):
@@ -219,7 +225,7 @@ class Pursuit(Generic[A, P]):
         """The chosen one stopped inside its answer."""
         if request.done:
             return True
-        if now < self._since + self._chain.limits.gap_s:
+        if now < self._silent_at(request):
             return False
         error = request.fell_silent(now)
         self._drop(request)
@@ -233,6 +239,9 @@ class Pursuit(Generic[A, P]):
         error = request.fell_silent(now)
         step = self._plan.late(request.link, now) if len(self._running) < AT_ONCE else None
         self._go_on(request, step, error)
+
+    def _silent_at(self, chosen: Request[A, P]) -> float:
+        return self._since + self._plan.silent_after(chosen.link, self._loop.time())
 
     def _late_at(self, request: Request[A, P]) -> float:
         if self.waiting_since is None:
