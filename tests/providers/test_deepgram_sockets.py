@@ -13,7 +13,7 @@ from benchmarks.vendor_servers.deepgram_sockets import KEY, DeepgramSockets, dee
 from antiphon.audio.coded_speech import silence, speech_sound
 from antiphon.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from antiphon.providers.base import Transcript, Usage
-from antiphon.providers.deepgram import Account, DeepgramRecognizer, open_recognizer
+from antiphon.providers.deepgram import Account, DeepgramRecognizer, line, open_recognizer
 from antiphon.providers.sockets import Address
 
 FRAME = 640
@@ -172,6 +172,9 @@ class Endless:
     def post(self, message: dict[str, str]) -> None:
         self.told.append(message.get("type"))
 
+    def hang_up(self) -> None:
+        """It does not end even so."""
+
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -268,6 +271,18 @@ async def test_a_stalled_utterance_can_be_left() -> None:
                 await hear(asked, speech_sound("nobody answers"))
         *_, final = await hear(asked, speech_sound("somebody does"))
         assert final.text == "somebody does"
+
+
+@pytest.mark.real_time
+async def test_a_vendor_that_does_not_end_a_socket_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "DRAIN_S", 0.05)
+    monkeypatch.setattr(line, "GOODBYE_S", 0.05)
+    async with recognizer() as (asked, vendor):
+        vendor.faults.append("stall")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await hear(asked, speech_sound("nobody answers"))
+        await vendor.until(lambda: vendor.accepted == 2 and len(vendor.sockets) == 1)
 
 
 REFUSALS = [

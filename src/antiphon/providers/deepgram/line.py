@@ -24,6 +24,9 @@ closed, which always brings the rest."""
 DRAIN_S = 3.0
 """A socket whose utterance was left is ready again when its words have come; not in this time, and it is closed."""
 
+GOODBYE_S = 10.0
+"""A vendor that does not end a socket in this time, after it was asked to, is hung up on."""
+
 NORMAL = 1000
 
 
@@ -97,6 +100,8 @@ class ListenLine:
             self._closing = True
             with suppress(ProviderError):  # ``lost`` is told
                 self.line.post({"type": "CloseStream"})
+            self._signs.cancel()
+            self._signs = self._loop.call_later(GOODBYE_S, self.line.hang_up)
 
     def lost(self, error: ProviderError) -> None:
         """The socket has ended."""
