@@ -6,6 +6,7 @@ Works on any loop, so that the same callers serve the benchmark (real sockets, r
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -152,16 +153,16 @@ class Outcome:
     turns: list[Turn]
     sessions: int
     lost: int
-    """Sessions that did not last to their end."""
+    """Sessions that did not last to their end, or raised."""
 
     @property
     def answered(self) -> float:
         """Share, 0-1."""
-        return sum(turn.answered for turn in self.turns) / len(self.turns)
+        return sum(turn.answered for turn in self.turns) / max(len(self.turns), 1)
 
     @property
     def longest_silence_s(self) -> float:
-        return max(turn.silence_s for turn in self.turns)
+        return max((turn.silence_s for turn in self.turns), default=0.0)
 
     def silent_for_more_than(self, seconds: float) -> int:
         return sum(turn.silence_s > seconds for turn in self.turns)
@@ -195,4 +196,8 @@ async def hold_calls(providers: Providers, *, sessions: int, turns: int) -> Outc
 
 async def _later(caller: Caller, wait_s: float) -> None:
     await asyncio.sleep(wait_s)
-    await caller.call()
+    try:
+        await caller.call()
+    except Exception as failure:  # noqa: BLE001 - the edge: a session that breaks is a figure of the run, not its end
+        caller.ended_well = False
+        traceback.print_exception(failure)
