@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Any, Generic, Protocol
 
 from antiphon.providers.resilience.link import A, Chain, Link
-from antiphon.providers.resilience.request import News, Question, Request
+from antiphon.providers.resilience.request import NEVER, Expected, News, Question, Request
 
 LOOK_EVERY_S = 0.5
 """How often rests are looked at: it costs nothing."""
@@ -46,15 +45,11 @@ async def probe_while_open(provider: Probed[A]) -> None:
 async def probe(provider: Probed[A], link: Link[A]) -> None:
     """One small request, counted by the breaker, and told as any other: it is billed."""
     pieces: News[A, Any] = asyncio.Queue()  # a handful, which nobody reads
-    request = Request(link=link, question=provider.probe(), news=pieces, waiting_since=_not_waited_for)
+    # How quick a provider is with something small says nothing about its answers.
+    request = Request(link=link, question=provider.probe(), news=pieces, expected=Expected(NEVER))
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await request.run()
     except TimeoutError:
         if not request.done:
             request.fell_silent(asyncio.get_running_loop().time())
-
-
-def _not_waited_for() -> float:
-    """How quick a provider is with something small says nothing about its answers."""
-    return math.inf

@@ -12,7 +12,7 @@ from antiphon.audio.resample import resample
 from antiphon.providers.base import ProviderInfo, Recognizer, RecognizerStream, Transcript, Usage
 from antiphon.providers.resilience.link import Chain, Link
 from antiphon.providers.resilience.pursuit import Pursuit, pursue
-from antiphon.providers.resilience.request import Asked, Question
+from antiphon.providers.resilience.request import NOT_YET, Asked, Expected, Question
 
 REPLAY_S = 180
 """Seconds of sound kept for whoever hears it next: three times the longest turn (5.8 MB)."""
@@ -43,8 +43,7 @@ class ResilientRecognizer:
         question: Question[Recognizer, Transcript] = Question(
             ask=ask, answers=_final, ends=_final, enough=lambda: False
         )
-        async with pursue(self.chain, question) as pursuit:
-            pursuit.waiting_since = None
+        async with pursue(self.chain, question, Expected(NOT_YET)) as pursuit:
             stream = _Stream(sound, pursuit, interims=self.info.streaming)
             async with aclosing(stream.transcripts):
                 yield stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -65,6 +66,27 @@ class Question(Generic[A, P]):
     """Whether what was given so far is all there can be, though its request failed."""
 
 
+FROM_THE_START = -math.inf
+NOT_YET = NEVER = math.inf
+
+
+@dataclass(slots=True)
+class Expected:
+    """From when on requests can be expected to answer: the time since then, or since they went out, makes them late and
+    shows how quick a provider is."""
+
+    since: float = FROM_THE_START
+    """Loop time; ``NOT_YET`` while a user still speaks, ``NEVER`` where nobody waits."""
+
+    @property
+    def waiting(self) -> bool:
+        return self.since < NOT_YET
+
+    def of(self, began: float) -> float:
+        """The same of a request that went out then."""
+        return max(began, self.since)
+
+
 News = asyncio.Queue[tuple["Request[A, P] | None", "P | Ended | None"]]
 """What the requests of one answer tell; (None, None) only wakes the reader."""
 
@@ -83,8 +105,7 @@ class Request(Generic[A, P]):
     """Whether others were asked because of it. It is counted as a failure then."""
     done: bool = False
     """Whether its last piece that matters came."""
-    waiting_since: Callable[[], float | None] = field(default=lambda: 0.0)
-    """From when on an answer can be expected; None: not yet."""
+    expected: Expected = field(default_factory=Expected)
     _begun: Begun | None = None
     _first: float | None = None
     _answered: bool = False
@@ -153,7 +174,7 @@ class Request(Generic[A, P]):
             self._first = now
         if not self._answered and self.question.answers(piece):
             self._answered = True
-            since = max(self.began, self.waiting_since() or 0.0)
+            since = self.expected.of(self.began)
             if now > since:
                 self.link.usual.add(now - since)
         self.done = self.done or (self._answered and self.question.ends(piece))
