@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversation
+from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversation, write_down
 
 from antiphon.cli import main
 from antiphon.conversation.events import ReplyDone
@@ -37,7 +37,7 @@ def data(tmp_path: Path) -> Path:
     told.tell(call("asr", "openai:whisper-1", outcome="rate_limit", audio_s=12.0))
     recent.refused("busy")
     files = DayFiles(tmp_path / "days", zone=UTC)
-    files.append(files.lines(recent.minutes.unwritten(clock.at, stopping=True)))
+    write_down(files, recent.minutes.unwritten(clock.at, stopping=True))
     return tmp_path
 
 
@@ -105,7 +105,7 @@ def test_stages_costs_sessions_and_errors_are_in_both_forms(form: str, tmp_path:
     told.tell(ReplyDone(turn_id="t9", reply_id="r9", text="", latency_ms={}, error="provider_unavailable"))
     recent.refused("busy")
     files = DayFiles(tmp_path / "days", zone=UTC)
-    files.append(files.lines(recent.minutes.unwritten(clock.at, stopping=True)))
+    write_down(files, recent.minutes.unwritten(clock.at, stopping=True))
     page = tmp_path / "day.html"
     shown = run("--day", DAY, *(("--html", str(page)) if form == "page" else ()), data=tmp_path)
     assert shown.exit_code == 0, shown.output
@@ -129,7 +129,7 @@ def test_a_name_from_outside_is_no_markup(tmp_path: Path) -> None:
     recent = Recent(now=Clock(at=NOON))
     Told([recent]).tell(call("llm", "openai:<script>alert(1)</script>"))
     files = DayFiles(tmp_path / "days", zone=UTC)
-    files.append(files.lines(recent.minutes.unwritten(NOON, stopping=True)))
+    write_down(files, recent.minutes.unwritten(NOON, stopping=True))
     run("--day", DAY, "--html", str(tmp_path / "day.html"), data=tmp_path)
     assert "<script" not in (tmp_path / "day.html").read_text(encoding="utf-8")
 
@@ -149,7 +149,7 @@ def test_today_without_a_day(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     recent = Recent(now=Clock(at=now.timestamp()))
     Told([recent]).tell(call())
-    files.append(files.lines(recent.minutes.unwritten(0, stopping=True)))
+    write_down(files, recent.minutes.unwritten(0, stopping=True))
     told = json.loads(run("--json", data=tmp_path).output)
     assert date.fromisoformat(told["day"]) == now.date()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.conversations.scenario import talk
@@ -12,6 +12,8 @@ from tests.virtual_time import run_virtual
 from antiphon.conversation import events
 from antiphon.conversation.listening import Listener, SessionFacts
 from antiphon.providers.base import Usage
+from antiphon.telemetry.day_files import DayFiles
+from antiphon.telemetry.tally import Tally
 
 NOON = 1_795_435_200.0
 """2026-11-23 12:00 UTC."""
@@ -91,3 +93,9 @@ def call(
         first_ms=None if outcome != "ok" else 180.0,
         total_ms=400.0,
     )
+
+
+def write_down(files: DayFiles, minutes: Mapping[int, Tally]) -> None:
+    """The minutes into the files of their days."""
+    for day, part in files.by_day(minutes).items():
+        files.append(day, files.lines(part))

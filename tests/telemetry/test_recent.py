@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import tracemalloc
 from datetime import UTC, date, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversation
+from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversation, write_down
 
 from antiphon.conversation import events
 from antiphon.telemetry.day_files import DayFiles
@@ -190,8 +192,8 @@ def test_sums_of_blocks_are_sums_of_minutes(adding: list[int], start: int, end: 
 def test_days_come_back_from_disk(tmp_path: Path) -> None:
     files = DayFiles(tmp_path, zone=UTC)
     minutes = lively().minutes.unwritten(NOON, stopping=True)
-    files.append(files.lines(minutes))
-    files.append(files.lines({int(NOON // 60) + 24 * 60: Tally(turns=9)}))
+    write_down(files, minutes)
+    write_down(files, {int(NOON // 60) + 24 * 60: Tally(turns=9)})
     assert files.days() == (date(2026, 11, 23), date(2026, 11, 24))
     read = whole(tally for _, tally in files.read(date(2026, 11, 23)))
     assert read.to_json() == whole(minutes.values()).to_json()
@@ -202,10 +204,10 @@ def test_days_come_back_from_disk(tmp_path: Path) -> None:
 def test_a_line_that_a_crash_cut_short_costs_that_line(tmp_path: Path) -> None:
     files = DayFiles(tmp_path, zone=UTC)
     minute = int(NOON // 60)
-    files.append(files.lines({minute: Tally(turns=1)}))
+    write_down(files, {minute: Tally(turns=1)})
     path = tmp_path / "2026-11-23.jsonl"
     path.write_bytes(path.read_bytes() + b'{"minute": 2982')
-    files.append(files.lines({minute + 1: Tally(turns=2)}))
+    write_down(files, {minute + 1: Tally(turns=2)})
     path.write_bytes(path.read_bytes() + b'[]\n{"minute": "x"}\n{"minute": 5, "stages": 7}\n\xff\n')
     assert [tally.turns for _, tally in files.read(date(2026, 11, 23))] == [1, 2]
 
@@ -213,9 +215,45 @@ def test_a_line_that_a_crash_cut_short_costs_that_line(tmp_path: Path) -> None:
 def test_two_servers_may_share_a_folder(tmp_path: Path) -> None:
     one, other = DayFiles(tmp_path, zone=UTC), DayFiles(tmp_path, zone=UTC)
     for files in (one, other, one):
-        files.append(files.lines({int(NOON // 60): Tally(turns=1, most_sessions=3)}))
+        write_down(files, {int(NOON // 60): Tally(turns=1, most_sessions=3)})
     day = whole(tally for _, tally in one.read(date(2026, 11, 23)))
     assert (day.turns, day.most_sessions) == (3, 3)
+
+
+class SmallDisk:
+    """``os.write``, while there is room."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room = 0
+        """Bytes."""
+        self._write = os.write
+        monkeypatch.setattr(os, "write", self.write)
+
+    def write(self, file: int, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._write(file, data[: self.room])
+        self.room -= written
+        return written
+
+
+async def test_a_disk_that_fills_up_counts_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(at=NOON + 12 * 3600 - 600)
+    recent, files, disk = Recent(now=clock), DayFiles(tmp_path, zone=UTC), SmallDisk(monkeypatch)
+    keeper = Keeper(recent, files, days=30)
+    for _ in range(20):  # ten minutes before midnight, ten after it
+        recent.minutes.at(clock.at).turns += 1
+        clock.at += 60
+
+    def turns() -> list[int]:
+        return [whole(tally for _, tally in files.read(day)).turns for day in files.days()]
+
+    for room, written in ((100, [0]), (400, [10, 0]), (100, [10, 0]), (10_000, [10, 10])):
+        disk.room = room
+        await keeper.write()
+        assert turns() == written
 
 
 async def test_a_restart_goes_on_with_the_day(tmp_path: Path) -> None:
@@ -230,7 +268,7 @@ async def test_a_restart_goes_on_with_the_day(tmp_path: Path) -> None:
 async def test_old_days_go_and_a_clock_that_jumps_deletes_none(tmp_path: Path) -> None:
     clock = Clock()
     files = DayFiles(tmp_path, zone=UTC)
-    files.append(files.lines({int(NOON // 60) - day * 1_440: Tally(turns=1) for day in range(60)}))
+    write_down(files, {int(NOON // 60) - day * 1_440: Tally(turns=1) for day in range(60)})
     keeper = Keeper(Recent(now=clock), files, days=30)
     await keeper.write()
     kept = files.days()

@@ -1,11 +1,12 @@
 """The days on disk, for ``antiphon report``: one file a day, a line of numbers a minute. Nothing that was said.
 
-A line is written whole and at the end, so several servers may share a folder, and what a crash leaves half written is
-left out when it is read.
+Lines are written whole and at the end, all of a day's or none, so several servers may share a folder and a disk that
+fills up counts nothing twice; what a crash leaves half written is left out when it is read.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -29,31 +30,27 @@ class DayFiles:
         """The day that a minute (since 1970) belongs to."""
         return datetime.fromtimestamp(minute * 60, self._zone).date()
 
-    def lines(self, minutes: Mapping[int, Tally]) -> dict[date, bytes]:
-        """The minutes as lines of their days. Touches no disk."""
-        by_day: dict[date, bytes] = {}
+    def by_day(self, minutes: Mapping[int, Tally]) -> dict[date, dict[int, Tally]]:
+        """The minutes of each day."""
+        days: dict[date, dict[int, Tally]] = {}
         for minute, tally in minutes.items():
-            line = json.dumps({"minute": minute, **tally.to_json()}, separators=(",", ":"))
-            day = self.day_of(minute)
-            by_day[day] = by_day.get(day, b"") + line.encode() + b"\n"
-        return by_day
+            days.setdefault(self.day_of(minute), {})[minute] = tally
+        return days
 
-    def append(self, lines: Mapping[date, bytes]) -> None:
-        """Write them down."""
-        for day, data in lines.items():
-            self._write(day, data)
+    @staticmethod
+    def lines(minutes: Mapping[int, Tally]) -> bytes:
+        """The minutes as a file keeps them. Touches no disk."""
+        told = ({"minute": minute, **tally.to_json()} for minute, tally in minutes.items())
+        return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in told)
 
-    def _write(self, day: date, data: bytes) -> None:
+    def append(self, day: date, lines: bytes) -> None:
+        """Write them down, all or none: what raises leaves the day as it was."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = os.open(self._path(day), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            # A line that a full disk or a crash cut short must not swallow the next one.
-            size = os.fstat(file).st_size
-            if size and os.pread(file, 1, size - 1) != b"\n":
-                data = b"\n" + data
-            written = os.write(file, data)
-            if written < len(data):
-                raise OSError(f"{written} of {len(data)} bytes were written")
+            # Nobody else's lines may stand behind ours when ours are taken back.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _append(file, lines)
         finally:
             os.close(file)
 
@@ -94,3 +91,16 @@ def _day(path: Path) -> date | None:
         return date.fromisoformat(path.stem)
     except ValueError:
         return None
+
+
+def _append(file: int, data: bytes) -> None:
+    size = os.fstat(file).st_size
+    # A line that a crash cut short must not swallow the next one.
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError:
+        os.ftruncate(file, size)
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import date, timedelta
+from datetime import timedelta
 
 from antiphon.store.retention import first_kept
 from antiphon.telemetry.day_files import DayFiles
@@ -54,9 +54,12 @@ class Keeper:
         """Write what is finished. A disk that is full or gone is told of once; nothing is lost until a day has
         gathered."""
         minutes = self._recent.minutes
-        ready = minutes.unwritten(self._recent.now, stopping=stopping)
+        ready = self._files.by_day(minutes.unwritten(self._recent.now, stopping=stopping))
         try:
-            await asyncio.to_thread(self._append, self._files.lines(ready))
+            for day, part in ready.items():
+                await asyncio.to_thread(self._files.append, day, self._files.lines(part))
+                minutes.written(part)
+            await asyncio.to_thread(self._drop_old)
         except OSError as error:
             if not self._refused:
                 log.warning(
@@ -67,10 +70,8 @@ class Keeper:
             self._refused = True
             return
         self._refused = False
-        minutes.written(ready)
 
-    def _append(self, lines: dict[date, bytes]) -> None:
-        self._files.append(lines)
+    def _drop_old(self) -> None:
         today = self._files.day_of(int(self._recent.now // 60))
         if (first := first_kept(self._files.days(), today, self._days)) is not None:
             self._files.drop_before(first)
