@@ -34,7 +34,7 @@ const well = {
 	ready: true,
 	minutes: 15,
 	sessions: { now: 3, max: 50 },
-	first_sound: { p50_ms: 480, p95_ms: 900, turns: 40 },
+	first_sound: { p50_ms: 480, p95_ms: 900, within: 0.99, turns: 40 },
 	provider_calls: 120,
 	errors: 1,
 	cost: { today_usd: 1, budget_usd: 5, degraded: false, wasted_usd: 0, unpriced: 0 },
@@ -54,7 +54,7 @@ for (const [what, change, says] of [
 	['an open breaker', { providers: [{ ...well.providers[0], breaker: 'open', last_error: 'timed out' }] }, /gpt-4o-mini is not asked.*timed out/],
 	['a breaker on trial', { providers: [{ ...well.providers[0], breaker: 'half_open' }] }, /being tried again/],
 	['many errors', { errors: 12 }, /10 % of the requests/],
-	['late answers', { first_sound: { p50_ms: 900, p95_ms: 2300, turns: 40 } }, /2\.30 s; the budget is 1\.45 s/],
+	['late answers', { first_sound: { p50_ms: 900, p95_ms: 2300, within: 0.8, turns: 40 } }, /2\.30 s; the budget is 1\.45 s/],
 	['a full house', { sessions: { now: 50, max: 50 } }, /All 50/],
 	['a budget nearly spent', { cost: { ...well.cost, today_usd: 4.6 } }, /92 % of today/],
 	['a budget spent', { cost: { ...well.cost, today_usd: 5.1 } }, /\$5\.00 is spent\.$/],
@@ -74,6 +74,6 @@ for (const [what, change, says] of [
 }
 
 test('a few turns, or no budget, say nothing', () => {
-	const few = { first_sound: { p50_ms: 3000, p95_ms: 3000, turns: 2 }, provider_calls: 2, errors: 2, cost: { ...well.cost, budget_usd: null } };
+	const few = { first_sound: { p50_ms: 3000, p95_ms: 3000, within: 0, turns: 2 }, provider_calls: 2, errors: 2, cost: { ...well.cost, budget_usd: null } };
 	assert.deepEqual(troubles({ ...well, ...few }), []);
 });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import tracemalloc
 from datetime import UTC, date, timedelta
@@ -18,8 +19,11 @@ from tests.telemetry.listened import NOON, Clock, Told, call, lively_conversatio
 from antiphon.conversation import events
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.keeping import Keeper
+from antiphon.telemetry.latency_budget import LIMIT_MS
+from antiphon.telemetry.metrics import Metrics
 from antiphon.telemetry.minutes import KEEP_MINUTES, Minutes
 from antiphon.telemetry.recent import KEEP_TURNS, Recent
+from antiphon.telemetry.report import stage_row
 from antiphon.telemetry.spread import Spread, merged
 from antiphon.telemetry.tally import Tally, whole
 
@@ -89,7 +93,53 @@ def test_a_busy_day_fits_into_ten_megabytes() -> None:
 
 def test_nothing_has_no_quantile() -> None:
     assert Spread().quantile(0.5) is None
-    assert Spread().share_within(100) is None
+    assert Spread().within(100) == 0
+
+
+# ---- within the budget
+
+
+@pytest.mark.parametrize(
+    ("stage", "ms", "within", "typical"),
+    [
+        ("tts", 199.0, 1.0, 200.0),
+        ("tts", 200.0, 1.0, 200.0),
+        ("llm", 301.0, 0.0, 300.0),
+        ("asr", 304.0, 0.0, 300.0),
+        ("capture", 505.0, 0.0, 500.0),
+        ("first_sound", 1450.0, 1.0, 1433.0),
+    ],
+)
+def test_within_the_budget_is_exact(stage: str, ms: float, within: float, typical: float) -> None:
+    tally, metrics = Tally(), Metrics()
+    for _ in range(40):
+        done = events.ReplyDone(turn_id="t", reply_id="r", text="", latency_ms={stage: ms})
+        tally.reply_done(done, {})
+        metrics.told("s", done)
+    row = stage_row(Tally.from_json(json.loads(json.dumps(tally.to_json()))), stage)
+    assert (row.within, row.late, row.typical_ms) == (within, not within, typical)
+    name = "antiphon_first_sound_seconds" if stage == "first_sound" else "antiphon_turn_stage_seconds"
+    labels = {"le": str(LIMIT_MS[stage] / 1000)} | ({} if stage == "first_sound" else {"stage": stage})
+    assert metrics.registry.get_sample_value(f"{name}_bucket", labels) == 40 * within, "as /metrics has it"
+
+
+def test_a_stage_is_late_when_most_turns_are() -> None:
+    tally = Tally()
+    for ms in (290.0, 299.0, 301.0, 420.0):
+        tally.took("asr", ms)
+    assert (stage_row(tally, "asr").within, stage_row(tally, "asr").late) == (0.5, False)
+    tally.took("asr", 303.0)
+    assert (stage_row(tally, "asr").within, stage_row(tally, "asr").late) == (0.4, True)
+
+
+def test_days_of_versions_that_did_not_count_it_have_it_from_their_spread() -> None:
+    tally = Tally()
+    for ms in (100.0, 250.0, 400.0):
+        tally.took("asr", ms)
+    old = tally.to_json()
+    del old["within"]
+    both = whole([Tally.from_json(old), tally])
+    assert stage_row(both, "asr").within == pytest.approx(4 / 6)
 
 
 # ---- turns

@@ -176,15 +176,10 @@ def _stages(report: Report) -> Table:
     for name in ("budget", "typical", "95 %", "within budget", "turns"):
         table.add_column(name, justify="right")
     for row in report.stages:
-        table.add_row(*_stage_cells(row), style="red" if over_budget(row) else "")
+        table.add_row(*_stage_cells(row), style="red" if row.late else "")
     table.add_section()
-    table.add_row(*_stage_cells(report.first_sound), style="bold")
+    table.add_row(*_stage_cells(report.first_sound), style="bold red" if report.first_sound.late else "bold")
     return table
-
-
-def over_budget(row: StageRow) -> bool:
-    """Whether half of the turns or more took longer than they may."""
-    return row.budget_ms is not None and row.typical_ms is not None and row.typical_ms > row.budget_ms
 
 
 def _stage_cells(row: StageRow) -> tuple[str, ...]:

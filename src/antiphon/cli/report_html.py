@@ -72,13 +72,12 @@ def _stage_table(report: Report, names: Mapping[str, str]) -> str:
 
 
 def _stage_row(row: StageRow, names: Mapping[str, str], most: float, kind: str = "") -> str:
-    late = row.budget_ms is not None and row.typical_ms is not None and row.typical_ms > row.budget_ms
     bars = _bar("budget", 3, 12, row.budget_ms, most) + _bar("far", 8, 2, row.p95_ms, most)
     bars += _bar("spent", 6, 6, row.typical_ms, most)
     cells = (row.typical_ms, row.p95_ms, row.budget_ms)
     within = "–" if row.within is None else f"{row.within:.0%}"
     return (
-        f'<tr class="{kind} {"late" if late else ""}"><th>{escape(names.get(row.stage, row.stage))}</th>'
+        f'<tr class="{kind} {"late" if row.late else ""}"><th>{escape(names.get(row.stage, row.stage))}</th>'
         f'<td class=wide><svg viewBox="0 0 100 18" preserveAspectRatio="none" aria-hidden="true">{bars}</svg></td>'
         + "".join(f"<td class=number>{'–' if ms is None else f'{ms:.0f} ms'}</td>" for ms in cells)
         + f"<td class=number>{within}</td></tr>"

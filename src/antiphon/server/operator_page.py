@@ -16,7 +16,7 @@ from antiphon.telemetry.latency_budget import BUDGET_MS, FIRST_SOUND_MS
 from antiphon.telemetry.observability import Observability
 from antiphon.telemetry.pricing import MICRO
 from antiphon.telemetry.replicas import NOW_MINUTES, STEP_MINUTES, Moment, Replicas
-from antiphon.telemetry.report import Report, rounded
+from antiphon.telemetry.report import Report, stage_row
 from antiphon.telemetry.tally import Tally, whole
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -49,7 +49,7 @@ class OperatorPage:
             "transcripts": watched.recent.transcripts,
             "sessions": {"now": moment.sessions, "max": moment.max_sessions},
             "minutes": NOW_MINUTES,
-            "first_sound": _percentiles(of_late),
+            "first_sound": _first_sound(of_late),
             "turns": of_late.turns,
             "provider_calls": sum(found.calls for found in of_late.providers.values()),
             "errors": of_late.provider_errors + of_late.failed,
@@ -127,17 +127,14 @@ def _asked_nothing(kind: str, provider: str) -> Tally:
     return tally
 
 
-def _percentiles(tally: Tally) -> dict[str, float | int | None]:
-    return {
-        "p50_ms": rounded(tally.first_sound.quantile(0.5)),
-        "p95_ms": rounded(tally.first_sound.quantile(0.95)),
-        "turns": tally.first_sound.total,
-    }
+def _first_sound(tally: Tally) -> dict[str, float | int | None]:
+    row = stage_row(tally, "first_sound")
+    return {"p50_ms": row.typical_ms, "p95_ms": row.p95_ms, "within": row.within, "turns": row.turns}
 
 
 def _point(tally: Tally) -> dict[str, float | int | None]:
     return {
-        **_percentiles(tally),
+        **_first_sound(tally),
         "sessions": tally.most_sessions,
         "errors": tally.provider_errors + tally.failed,
         "cost_usd": tally.cost_micro / MICRO,

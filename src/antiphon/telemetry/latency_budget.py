@@ -20,6 +20,9 @@ providers, which our ``asr``, ``llm`` and ``tts`` contain."""
 FIRST_SOUND_MS = sum(BUDGET_MS.values())
 """1450 ms from the last word to the first sound."""
 
+LIMIT_MS: Mapping[str, float] = {**BUDGET_MS, "first_sound": FIRST_SOUND_MS}
+"""The budget of each time that is measured of a turn, where it has one."""
+
 STAGES = ("capture", "asr", "decide", "llm", "clause", "tts", "hold", "engine")
 """What the server measures of a turn, in order (``conversation.latency.Marks``)."""
 

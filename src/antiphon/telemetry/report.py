@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from antiphon.telemetry.latency_budget import BUDGET_MS, FIRST_SOUND_MS, STAGES
+from antiphon.telemetry.latency_budget import LIMIT_MS, STAGES
 from antiphon.telemetry.pricing import MICRO
-from antiphon.telemetry.spread import Spread
 from antiphon.telemetry.tally import ProviderTally, Tally
 
 
@@ -25,7 +24,9 @@ class StageRow:
     p95_ms: float | None
     """Nineteen in twenty took no longer."""
     within: float | None
-    """Share of the turns, 0-1, that kept to the budget."""
+    """Share of the turns, 0-1, that kept to the budget; exact."""
+    late: bool
+    """Whether most of them did not."""
     turns: int
 
 
@@ -89,12 +90,8 @@ class Report:
             failed=tally.failed,
             errors=dict(tally.errors.most_common()),
             signs=dict(tally.signs),
-            first_sound=_stage("first_sound", tally.first_sound, FIRST_SOUND_MS),
-            stages=tuple(
-                _stage(name, tally.stages[name], BUDGET_MS.get(name))
-                for name in names
-                if name in tally.stages
-            ),
+            first_sound=stage_row(tally, "first_sound"),
+            stages=tuple(stage_row(tally, name) for name in names if name in tally.stages),
             providers=tuple(_provider(*key, found) for key, found in providers),
             cost_usd=tally.cost_micro / MICRO,
             wasted_usd=sum(found.wasted_micro for found in tally.providers.values()) / MICRO,
@@ -109,13 +106,25 @@ class Report:
 _ORDER = {"asr": 0, "llm": 1, "tts": 2}
 
 
-def _stage(name: str, spread: Spread, budget_ms: float | None) -> StageRow:
+def stage_row(tally: Tally, name: str) -> StageRow:
+    """A stage, or ``first_sound``."""
+    spread, budget_ms = tally.stage(name), LIMIT_MS.get(name)
+    within = None if budget_ms is None or not spread.total else tally.within[name] / spread.total
+
+    def quantile(share: float) -> float | None:
+        found = spread.quantile(share)
+        if found is not None and budget_ms is not None and within is not None:
+            # Near the budget its bucket may lie on the wrong side of it; which side is known.
+            found = min(found, budget_ms) if within >= share else max(found, budget_ms)
+        return rounded(found)
+
     return StageRow(
         stage=name,
         budget_ms=budget_ms,
-        typical_ms=rounded(spread.quantile(0.5)),
-        p95_ms=rounded(spread.quantile(0.95)),
-        within=None if budget_ms is None else spread.share_within(budget_ms),
+        typical_ms=quantile(0.5),
+        p95_ms=quantile(0.95),
+        within=within,
+        late=within is not None and within < 0.5,
         turns=spread.total,
     )
 

@@ -73,12 +73,10 @@ class Spread:
                 return float(LEAST * GROWTH**bucket)
         return None
 
-    def share_within(self, limit: float) -> float | None:
-        """Which share (0-1) is at most ``limit``; None when there are none."""
-        if not self.total:
-            return None
-        within = sum(count for bucket, count in self.counts.items() if LEAST * GROWTH**bucket <= limit)
-        return within / self.total
+    def within(self, limit: float) -> int:
+        """How many are at most ``limit``, by their buckets: those of the one that ``limit`` is in are all in or all
+        out."""
+        return sum(count for bucket, count in self.counts.items() if LEAST * GROWTH**bucket <= limit)
 
     def to_json(self) -> dict[str, int]:
         """As a file keeps it."""

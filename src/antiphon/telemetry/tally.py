@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from antiphon.conversation.events import ProviderCall, ReplyDone
+from antiphon.telemetry.latency_budget import LIMIT_MS
 from antiphon.telemetry.signs import withdrawn
 from antiphon.telemetry.spread import Spread
 
@@ -88,6 +89,9 @@ class Tally:
     """ms from the last word to the first sound sent."""
     stages: dict[str, Spread] = field(default_factory=dict)
     """Stage → ms of it."""
+    within: Counter[str] = field(default_factory=Counter)
+    """Stage, or ``first_sound`` → how many turns kept to its budget. Counted by itself: a spread knows it to 2 % of the
+    budget only, and turns that all take about that long would all be in or all be out."""
     providers: dict[tuple[str, str], ProviderTally] = field(default_factory=dict)
     """(kind, ``provider:model``) → what it did."""
 
@@ -100,15 +104,20 @@ class Tally:
             self.failed += 1
             self.errors[event.error] += 1
         for stage, ms in event.latency_ms.items():
-            if stage == "first_sound":
-                self.first_sound.add(ms)
-            else:
-                self.stage(stage).add(ms)
+            self.took(stage, ms)
         for key, micro in wasted.items():
             self.provider(*key).wasted_micro += micro
 
+    def took(self, stage: str, ms: float) -> None:
+        """A turn's stage, or its ``first_sound``, took this long."""
+        self.stage(stage).add(ms)
+        if (limit := LIMIT_MS.get(stage)) is not None:
+            self.within[stage] += ms <= limit
+
     def stage(self, name: str) -> Spread:
         """The stage's, made when it is new."""
+        if name == "first_sound":
+            return self.first_sound
         spread = self.stages.get(name)
         if spread is None:
             spread = self.stages[name] = Spread()
@@ -141,6 +150,7 @@ class Tally:
         self.refused.update(other.refused)
         self.errors.update(other.errors)
         self.signs.update(other.signs)
+        self.within.update(other.within)
         self.first_sound.merge(other.first_sound)
         for stage, spread in other.stages.items():
             self.stage(stage).merge(spread)
@@ -160,6 +170,7 @@ class Tally:
             "signs": dict(self.signs),
             "first_sound": self.first_sound.to_json(),
             "stages": {stage: spread.to_json() for stage, spread in self.stages.items()},
+            "within": dict(self.within),
             "providers": [_provider_json(*key, tally) for key, tally in self.providers.items()],
         }
         return {name: value for name, value in whole.items() if value}
@@ -168,6 +179,8 @@ class Tally:
     def from_json(cls, data: Mapping[str, Any]) -> Tally:
         """What ``to_json`` gave. Raises ValueError, TypeError, KeyError or AttributeError when it is something
         else."""
+        first_sound = Spread.from_json(data.get("first_sound", {}))
+        stages = {name: Spread.from_json(counts) for name, counts in data.get("stages", {}).items()}
         return cls(
             turns=int(data.get("turns", 0)),
             interrupted=int(data.get("interrupted", 0)),
@@ -177,8 +190,9 @@ class Tally:
             refused=_counter(data.get("refused", {})),
             errors=_counter(data.get("errors", {})),
             signs=_counter(data.get("signs", {})),
-            first_sound=Spread.from_json(data.get("first_sound", {})),
-            stages={name: Spread.from_json(counts) for name, counts in data.get("stages", {}).items()},
+            first_sound=first_sound,
+            stages=stages,
+            within=_within({**stages, "first_sound": first_sound}, _counter(data.get("within", {}))),
             providers={
                 (str(entry["kind"]), str(entry["provider"])): _provider_of(entry)
                 for entry in data.get("providers", ())
@@ -222,6 +236,17 @@ def _provider_of(entry: Mapping[str, Any]) -> ProviderTally:
         value = entry.get(name, 0)
         setattr(tally, name, float(value) if name == "audio_s" else int(value))
     return tally
+
+
+def _within(spreads: Mapping[str, Spread], counted: Mapping[str, int]) -> Counter[str]:
+    """Of a version that did not count it, what the spread says."""
+    return Counter(
+        {
+            stage: min(counted.get(stage, spread.within(LIMIT_MS[stage])), spread.total)
+            for stage, spread in spreads.items()
+            if spread.total and stage in LIMIT_MS
+        }
+    )
 
 
 def _counter(counts: Mapping[str, Any]) -> Counter[str]:

@@ -3,6 +3,8 @@
 interface Percentiles {
   p50_ms: number | null;
   p95_ms: number | null;
+  /** Share of the turns, 0-1, that kept to the budget. */
+  within: number | null;
   turns: number;
 }
 
@@ -64,6 +66,8 @@ interface StageFigures {
   typical_ms: number | null;
   p95_ms: number | null;
   within: number | null;
+  /** Most turns took longer than the budget. */
+  late: boolean;
   turns: number;
 }
 

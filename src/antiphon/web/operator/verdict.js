@@ -2,8 +2,8 @@
 
 import { money, percent, time } from './figures.js';
 
-/** Fewer turns than this say nothing about a percentile. */
-const ENOUGH_TURNS = 5;
+/** Fewer turns or requests than this say nothing about a share of them. */
+const ENOUGH = 5;
 /** More of the calls than this failing is more than bad luck. */
 export const MANY_ERRORS = 0.05;
 /** From here on a budget is told of. */
@@ -13,6 +13,9 @@ const MANY_WAITING = 1000;
 /** ms. A loop this late is heard as stutter. */
 const LATE_LOOP = 100;
 
+/** More than one answer in twenty starts later than it may. @param {Now} now */
+export const late = ({ first_sound: { turns, within } }) => turns >= ENOUGH && within !== null && within < 0.95;
+
 /** @param {Now} now @returns {string[]} empty when all is well */
 export function troubles(now) {
 	const found = [];
@@ -21,13 +24,10 @@ export function troubles(now) {
 		if (breaker === 'open') found.push(`${provider} is not asked any more: it keeps failing${last_error ? ` (${last_error})` : ''}.`);
 		if (breaker === 'half_open') found.push(`${provider} failed and is being tried again.`);
 	}
-	if (now.provider_calls >= ENOUGH_TURNS && now.errors / now.provider_calls > MANY_ERRORS) {
+	if (now.provider_calls >= ENOUGH && now.errors / now.provider_calls > MANY_ERRORS) {
 		found.push(`${percent(now.errors / now.provider_calls)} of the requests to providers failed in the last ${now.minutes} minutes.`);
 	}
-	const { p95_ms: p95, turns } = now.first_sound;
-	if (turns >= ENOUGH_TURNS && p95 !== null && p95 > now.budget_ms) {
-		found.push(`One answer in twenty starts later than ${time(p95)}; the budget is ${time(now.budget_ms)}.`);
-	}
+	if (late(now)) found.push(`One answer in twenty starts later than ${time(now.first_sound.p95_ms)}; the budget is ${time(now.budget_ms)}.`);
 	const { now: live, max } = now.sessions;
 	if (max && live >= max) found.push(`All ${max} conversations are taken: callers are turned away.`);
 	const { today_usd: spent, budget_usd: budget, degraded, unpriced } = now.cost;

@@ -17,8 +17,7 @@ export const NAMES = {
 };
 
 /** @param {StageFigures} row @param {number} begins ms after the last word @param {number} most ms in the whole lane */
-function stage({ stage: name, budget_ms: budget, typical_ms: typical, p95_ms: p95, within }, begins, most) {
-	const late = budget !== null && typical !== null && typical > budget;
+function stage({ stage: name, budget_ms: budget, typical_ms: typical, p95_ms: p95, within, late }, begins, most) {
 	const lane = made('span', 'bars'), from = begins / most;
 	/** @param {number | null} ms */
 	const share = (ms) => Math.min((ms ?? 0) / most, 1 - from);

@@ -2,7 +2,7 @@
 
 import { made } from '../dom.js';
 import { length, money, percent, time, whole } from '../figures.js';
-import { MANY_ERRORS, troubles } from '../verdict.js';
+import { MANY_ERRORS, late, troubles } from '../verdict.js';
 
 /** @param {HTMLElement} place @param {Now} now */
 export function verdict(place, now) {
@@ -26,13 +26,12 @@ function tile(name, figure, note, bad, share = null) {
 /** @param {HTMLElement} place @param {Now} now */
 export function tiles(place, now) {
 	const { sessions, first_sound: first, cost } = now;
-	const late = first.p95_ms !== null && first.p95_ms > now.budget_ms;
 	const span = length(now.minutes * 60).replace(' 00 s', '');
 	const wasted = cost.wasted_usd ? `, ${money(cost.wasted_usd)} of it thrown away` : '';
 	const share = cost.budget_usd ? cost.today_usd / cost.budget_usd : null;
 	const boxes = [
 		tile('Conversations', `${sessions.now}`, `of ${whole(sessions.max)} at most${now.replicas > 1 ? `, at ${now.replicas} replicas` : ''}`, sessions.max > 0 && sessions.now >= sessions.max),
-		tile('First sound, typical', time(first.p50_ms), `95 % within ${time(first.p95_ms)} · ${whole(first.turns)} turns in ${span}`, late),
+		tile('First sound, typical', time(first.p50_ms), `95 % within ${time(first.p95_ms)} · ${whole(first.turns)} turns in ${span}`, late(now)),
 		tile('Errors', whole(now.errors), `of ${whole(now.provider_calls)} requests in ${span}`, now.errors > MANY_ERRORS * Math.max(now.provider_calls, 1)),
 		tile('Cost today', money(cost.today_usd), (cost.budget_usd ? `of ${money(cost.budget_usd)} (${percent(share)})` : 'no budget is set') + wasted, share !== null && share >= 0.8, share),
 	];
