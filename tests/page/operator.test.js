@@ -35,8 +35,10 @@ const well = {
 	minutes: 15,
 	sessions: { now: 3, max: 50 },
 	first_sound: { p50_ms: 480, p95_ms: 900, within: 0.99, turns: 40 },
+	turns: 40,
+	failed_turns: 0,
 	provider_calls: 120,
-	errors: 1,
+	failed_calls: 1,
 	cost: { today_usd: 1, budget_usd: 5, degraded: false, wasted_usd: 0, unpriced: 0 },
 	budget_ms: 1450,
 	providers: [{ kind: 'llm', provider: 'openai:gpt-4o-mini', breaker: 'closed', last_error: '' }],
@@ -53,7 +55,9 @@ for (const [what, change, says] of [
 	['not ready', { ready: false }, /not ready/],
 	['an open breaker', { providers: [{ ...well.providers[0], breaker: 'open', last_error: 'timed out' }] }, /gpt-4o-mini is not asked.*timed out/],
 	['a breaker on trial', { providers: [{ ...well.providers[0], breaker: 'half_open' }] }, /being tried again/],
-	['many errors', { errors: 12 }, /10 % of the requests/],
+	['many requests that fail', { failed_calls: 12 }, /^10 % of the requests to providers failed in the last 15 minutes/],
+	['many turns that fail', { failed_turns: 10 }, /^25 % of the turns ended with an error/],
+	['turns that fail before anybody is asked', { provider_calls: 0, failed_calls: 0, turns: 50, failed_turns: 50 }, /^100 % of the turns/],
 	['late answers', { first_sound: { p50_ms: 900, p95_ms: 2300, within: 0.8, turns: 40 } }, /2\.30 s; the budget is 1\.45 s/],
 	['a full house', { sessions: { now: 50, max: 50 } }, /All 50/],
 	['a budget nearly spent', { cost: { ...well.cost, today_usd: 4.6 } }, /92 % of today/],
@@ -74,6 +78,6 @@ for (const [what, change, says] of [
 }
 
 test('a few turns, or no budget, say nothing', () => {
-	const few = { first_sound: { p50_ms: 3000, p95_ms: 3000, within: 0, turns: 2 }, provider_calls: 2, errors: 2, cost: { ...well.cost, budget_usd: null } };
+	const few = { first_sound: { p50_ms: 3000, p95_ms: 3000, within: 0, turns: 2 }, turns: 2, failed_turns: 2, provider_calls: 2, failed_calls: 2, cost: { ...well.cost, budget_usd: null } };
 	assert.deepEqual(troubles({ ...well, ...few }), []);
 });

@@ -12,7 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 from tests.server.house import House, open_house
 from tests.telemetry.collector import collector
+from tests.telemetry.listened import Told, call
 
+from antiphon.conversation.events import ReplyDone
 from antiphon.server.metrics_page import wants_json
 from antiphon.telemetry.observability import Observability, Watching
 from antiphon.telemetry.pricing import BudgetState
@@ -106,6 +108,22 @@ async def test_what_the_operator_page_asks() -> None:
     assert none["turns"] == []
     assert report["tally"]["turns"] == 1
     assert other.status_code == 404
+
+
+async def test_turns_and_requests_that_failed_are_told_apart() -> None:
+    watching = Observability()
+    async with open_house(observability=watching, operator_token=TOKEN, metrics_networks=NEAR) as served:
+        told = Told([watching.recent])
+        told.tell(ReplyDone(turn_id="t", reply_id="r", text="", latency_ms={}, error="budget_spent"))
+        told.tell(call(outcome="timeout"))
+        told.tell(call())
+        now = (await served.get("/api/operator/now", **AUTHORIZED)).json()
+        day = (await served.get("/api/operator/day", **AUTHORIZED)).json()
+    assert (now["failed_turns"], now["turns"], now["failed_calls"], now["provider_calls"]) == (1, 1, 1, 2)
+    assert [sum(point[name] for point in day["points"]) for name in ("failed_turns", "failed_calls")] == [
+        1,
+        1,
+    ]
 
 
 async def test_operators_are_told_that_a_day_goes_on_with_cheaper_models() -> None:

@@ -52,7 +52,8 @@ class OperatorPage:
             "first_sound": _first_sound(of_late),
             "turns": of_late.turns,
             "provider_calls": sum(found.calls for found in of_late.providers.values()),
-            "errors": of_late.provider_errors + of_late.failed,
+            "failed_calls": of_late.provider_errors,
+            "failed_turns": of_late.failed,
             "cost": self._cost(today),
             "ledger": moment.ledger,
             "budget_ms": FIRST_SOUND_MS,
@@ -136,6 +137,7 @@ def _point(tally: Tally) -> dict[str, float | int | None]:
     return {
         **_first_sound(tally),
         "sessions": tally.most_sessions,
-        "errors": tally.provider_errors + tally.failed,
+        "failed_calls": tally.provider_errors,
+        "failed_turns": tally.failed,
         "cost_usd": tally.cost_micro / MICRO,
     }

@@ -36,12 +36,15 @@ interface Now {
   whole: boolean;
   transcripts: boolean;
   sessions: { now: number; max: number };
-  /** What `first_sound`, `turns`, `provider_calls` and `errors` are of. */
+  /** What `first_sound`, turns and calls are of. */
   minutes: number;
   first_sound: Percentiles;
   turns: number;
+  /** Those of `turns` that ended with an error. */
+  failed_turns: number;
   provider_calls: number;
-  errors: number;
+  /** Those of `provider_calls` that a provider failed. */
+  failed_calls: number;
   /** `degraded`: the budget is spent, and cheaper models go on. */
   cost: { today_usd: number; budget_usd: number | null; degraded: boolean; wasted_usd: number; unpriced: number };
   budget_ms: number;
@@ -56,7 +59,8 @@ interface Now {
 interface Point extends Percentiles {
   at: number;
   sessions: number;
-  errors: number;
+  failed_turns: number;
+  failed_calls: number;
   cost_usd: number;
 }
 

@@ -4,8 +4,8 @@ import { money, percent, time } from './figures.js';
 
 /** Fewer turns or requests than this say nothing about a share of them. */
 const ENOUGH = 5;
-/** More of the calls than this failing is more than bad luck. */
-export const MANY_ERRORS = 0.05;
+/** More of them failing than this is more than bad luck. */
+const MANY = 0.05;
 /** From here on a budget is told of. */
 const BUDGET_NEAR = 0.8;
 /** Entries that wait for the ledger; a busy server has some hundreds under way. */
@@ -16,6 +16,9 @@ const LATE_LOOP = 100;
 /** More than one answer in twenty starts later than it may. @param {Now} now */
 export const late = ({ first_sound: { turns, within } }) => turns >= ENOUGH && within !== null && within < 0.95;
 
+/** Whether so many failed that somebody should look. @param {number} failed @param {number} all */
+export const many = (failed, all) => all >= ENOUGH && failed / all > MANY;
+
 /** @param {Now} now @returns {string[]} empty when all is well */
 export function troubles(now) {
 	const found = [];
@@ -24,8 +27,10 @@ export function troubles(now) {
 		if (breaker === 'open') found.push(`${provider} is not asked any more: it keeps failing${last_error ? ` (${last_error})` : ''}.`);
 		if (breaker === 'half_open') found.push(`${provider} failed and is being tried again.`);
 	}
-	if (now.provider_calls >= ENOUGH && now.errors / now.provider_calls > MANY_ERRORS) {
-		found.push(`${percent(now.errors / now.provider_calls)} of the requests to providers failed in the last ${now.minutes} minutes.`);
+	for (const [failed, all, what] of /** @type {[number, number, string][]} */ ([
+		[now.failed_calls, now.provider_calls, 'requests to providers failed'], [now.failed_turns, now.turns, 'turns ended with an error'],
+	])) {
+		if (many(failed, all)) found.push(`${percent(failed / all)} of the ${what} in the last ${now.minutes} minutes.`);
 	}
 	if (late(now)) found.push(`One answer in twenty starts later than ${time(now.first_sound.p95_ms)}; the budget is ${time(now.budget_ms)}.`);
 	const { now: live, max } = now.sessions;

@@ -31,10 +31,13 @@ const CHARTS = [
 	},
 	{
 		title: 'Errors',
-		lines: [{ of: (p) => p.errors, colour: '--late', fill: true }],
+		lines: [{ of: (p) => p.failed_turns, colour: '--spent' }, { of: (p) => p.failed_calls, colour: '--spent-2' }],
 		format: (count) => (Number.isInteger(count) ? whole(count) : ''),
 		say: whole,
-		latest: (points) => `${whole(points.reduce((sum, point) => sum + point.errors, 0))} in all`,
+		latest: (points) => {
+			const [turns, calls] = [points.reduce((sum, point) => sum + point.failed_turns, 0), points.reduce((sum, point) => sum + point.failed_calls, 0)];
+			return `${whole(turns)} turns and ${whole(calls)} requests in all`;
+		},
 	},
 	{
 		title: 'Cost an hour',

@@ -2,7 +2,7 @@
 
 import { heading, made, shown, table } from '../dom.js';
 import { clock, money, time, whole } from '../figures.js';
-import { MANY_ERRORS } from '../verdict.js';
+import { many } from '../verdict.js';
 
 const KINDS = { asr: 'hears', llm: 'thinks', tts: 'speaks' };
 const BREAKERS = { '': '–', closed: 'asked', half_open: 'being tried', open: 'not asked' };
@@ -18,7 +18,7 @@ export function providers(place, providers) {
 	}
 	const rows = providers.map((row) => made('tr', '', heading(row.provider), made('td', 'dim', KINDS[row.kind]),
 		made('td', '', made('span', `breaker ${row.breaker}`, BREAKERS[row.breaker])), made('td', 'number', whole(row.calls)),
-		made('td', row.failed > MANY_ERRORS * row.calls ? 'number bad' : 'number', whole(row.failed)), made('td', 'number', time(row.first_ms)),
+		made('td', many(row.failed, row.calls) ? 'number bad' : 'number', whole(row.failed)), made('td', 'number', time(row.first_ms)),
 		made('td', 'number', row.unpriced ? 'unknown' : money(row.cost_usd)), made('td', 'dim wrap', causes(row.errors))));
 	shown(place, table(
 		[['Provider', ''], ['what for', ''], ['state', ''], ['requests', 'number'], ['failed', 'number'], ['first result', 'number'], ['cost', 'number'], ['why', '']],

@@ -2,7 +2,7 @@
 
 import { made } from '../dom.js';
 import { length, money, percent, time, whole } from '../figures.js';
-import { MANY_ERRORS, late, troubles } from '../verdict.js';
+import { late, many, troubles } from '../verdict.js';
 
 /** @param {HTMLElement} place @param {Now} now */
 export function verdict(place, now) {
@@ -32,7 +32,7 @@ export function tiles(place, now) {
 	const boxes = [
 		tile('Conversations', `${sessions.now}`, `of ${whole(sessions.max)} at most${now.replicas > 1 ? `, at ${now.replicas} replicas` : ''}`, sessions.max > 0 && sessions.now >= sessions.max),
 		tile('First sound, typical', time(first.p50_ms), `95 % within ${time(first.p95_ms)} · ${whole(first.turns)} turns in ${span}`, late(now)),
-		tile('Errors', whole(now.errors), `of ${whole(now.provider_calls)} requests in ${span}`, now.errors > MANY_ERRORS * Math.max(now.provider_calls, 1)),
+		tile('Failed turns', whole(now.failed_turns), `of ${whole(now.turns)} in ${span} · ${whole(now.failed_calls)} of ${whole(now.provider_calls)} requests failed`, many(now.failed_turns, now.turns)),
 		tile('Cost today', money(cost.today_usd), (cost.budget_usd ? `of ${money(cost.budget_usd)} (${percent(share)})` : 'no budget is set') + wasted, share !== null && share >= 0.8, share),
 	];
 	const all = made('div', '', ...boxes);
