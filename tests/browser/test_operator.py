@@ -190,6 +190,8 @@ def test_accessible(look: Look, axe: str, size: tuple[int, int], theme: str) -> 
 @SIZES
 def test_it_fits(look: Look, size: tuple[int, int]) -> None:
     page = look(size)
+    page.locator("#turns summary").first.click()
+    says(page, "#turns .inside", "First sound")
     assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
     small = page.eval_on_selector_all(
         "button, input, summary",
