@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { length, money, percent, time, whole } from '../../src/antiphon/web/operator/figures.js';
+import { length, money, moneyTicks, percent, time, whole } from '../../src/antiphon/web/operator/figures.js';
 import { troubles } from '../../src/antiphon/web/operator/verdict.js';
 
 test('times have a unit and no more digits than matter', () => {
@@ -19,6 +19,13 @@ test('money shows something when there is something', () => {
 	assert.equal(money(0.123456), '$0.1235');
 	assert.equal(money(12.5), '$12.50');
 	assert.equal(money(null), 'unknown');
+});
+
+test('the ticks of an axis are told apart', () => {
+	assert.deepEqual(moneyTicks([0, 0.1, 0.2, 0.1 + 0.2]), ['$0.00', '$0.10', '$0.20', '$0.30']);
+	assert.deepEqual(moneyTicks([0, 0.0025, 0.005]), ['$0.0000', '$0.0025', '$0.0050']);
+	assert.deepEqual(moneyTicks([0, 0.00002]), ['$0.00000', '$0.00002']);
+	assert.deepEqual(moneyTicks([]), []);
 });
 
 test('lengths, shares and counts', () => {

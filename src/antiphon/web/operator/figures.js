@@ -15,6 +15,13 @@ export function money(usd) {
 	return `$${usd.toFixed(usd < 1 ? 4 : 2)}`;
 }
 
+/** As many places as tell the ticks of an axis apart, cents at least. @param {number[]} ticks */
+export function moneyTicks(ticks) {
+	let places = 2;
+	while (places < 6 && ticks.some((usd) => Math.abs(usd - Number(usd.toFixed(places))) > 1e-9)) places++;
+	return ticks.map((usd) => `$${usd.toFixed(places)}`);
+}
+
 /** @param {number} seconds */
 export function length(seconds) {
 	const whole = Math.max(0, Math.round(seconds));

@@ -1,50 +1,60 @@
 // Four charts of the last 24 hours, drawn by the vendored uPlot. Each says in words what it shows, too.
 
 import { found, made } from '../dom.js';
-import { clock, money, time, whole } from '../figures.js';
+import { clock, money, moneyTicks, time, whole } from '../figures.js';
 
 const HEIGHT = 170;
 
-/** @typedef {{ title: string, lines: { of: (point: Point) => number | null, colour: string, fill?: boolean }[],
- *   format: (value: number) => string, say: (value: number) => string, latest: (points: Point[]) => string, gaps?: boolean, mark?: (day: Day) => number }} Chart */
+/** @typedef {{ of: (point: Point, day: Day) => number | null, colour: string, fill?: boolean }} Line */
+/** `labels` of the ticks, `say` of one value, `latest` of them all; `top` of the axis while there is nothing;
+ * `gaps`: points without a value are passed over; `mark`: a dashed line.
+ * @typedef {{ title: string, lines: Line[], labels: (ticks: number[]) => string[], say: (value: number) => string,
+ *   latest: (points: Point[]) => string, top: number, gaps?: boolean, mark?: (day: Day) => number }} Chart */
+
+/** @param {number[]} ticks */
+const counts = (ticks) => ticks.map((count) => (Number.isInteger(count) ? whole(count) : ''));
+
+/** @param {Point[]} points @param {(point: Point) => number} of */
+const sum = (points, of) => points.reduce((all, point) => all + of(point), 0);
 
 /** @type {Chart[]} */
 const CHARTS = [
 	{
 		title: 'First sound',
 		lines: [{ of: (p) => p.p50_ms, colour: '--spent' }, { of: (p) => p.p95_ms, colour: '--spent-2' }],
-		format: (ms) => `${ms / 1000} s`,
+		labels: (ticks) => ticks.map((ms) => `${ms / 1000} s`),
 		say: time,
 		latest: (points) => {
 			const last = points.filter((point) => point.turns).at(-1);
 			return last ? `typical ${time(last.p50_ms)}, 95 % within ${time(last.p95_ms)}` : 'no turns yet';
 		},
+		top: 1000,
 		gaps: true,
-		mark: (day) => Object.values(day.budget_ms).reduce((sum, ms) => sum + ms, 0),
+		mark: (day) => Object.values(day.budget_ms).reduce((all, ms) => all + ms, 0),
 	},
 	{
 		title: 'Conversations at once',
 		lines: [{ of: (p) => p.sessions, colour: '--spent', fill: true }],
-		format: (count) => (Number.isInteger(count) ? whole(count) : ''),
+		labels: counts,
 		say: whole,
 		latest: (points) => `at most ${whole(Math.max(0, ...points.map((point) => point.sessions)))}`,
+		top: 1,
 	},
 	{
 		title: 'Errors',
 		lines: [{ of: (p) => p.failed_turns, colour: '--spent' }, { of: (p) => p.failed_calls, colour: '--spent-2' }],
-		format: (count) => (Number.isInteger(count) ? whole(count) : ''),
+		labels: counts,
 		say: whole,
-		latest: (points) => {
-			const [turns, calls] = [points.reduce((sum, point) => sum + point.failed_turns, 0), points.reduce((sum, point) => sum + point.failed_calls, 0)];
-			return `${whole(turns)} turns and ${whole(calls)} requests in all`;
-		},
+		latest: (points) => `${whole(sum(points, (p) => p.failed_turns))} turns, ${whole(sum(points, (p) => p.failed_calls))} requests in all`,
+		top: 1,
 	},
 	{
 		title: 'Cost an hour',
-		lines: [{ of: (p) => p.cost_usd, colour: '--spent', fill: true }],
-		format: (usd) => `$${usd.toFixed(2)}`,
+		lines: [{ of: (p, { step_s }) => p.cost_usd * 3600 / step_s, colour: '--spent', fill: true }],
+		labels: moneyTicks,
 		say: (usd) => `${money(usd)} an hour`,
-		latest: (points) => `${money(points.reduce((sum, point) => sum + point.cost_usd, 0))} in all`,
+		latest: (points) => `${money(sum(points, (p) => p.cost_usd))} in all`,
+		top: 0.1,
 	},
 ];
 
@@ -60,13 +70,7 @@ function colour(name) {
 }
 
 /** @param {Chart} chart @param {Day} day @returns {(number | null)[][]} */
-function columns(chart, day) {
-	const perHour = chart.title === 'Cost an hour' ? 3600 / day.step_s : 1;
-	return [day.points.map(({ at }) => at), ...chart.lines.map(({ of }) => day.points.map((point) => {
-		const value = of(point);
-		return value === null ? null : value * perHour;
-	}))];
-}
+const columns = ({ lines }, day) => [day.points.map(({ at }) => at), ...lines.map(({ of }) => day.points.map((point) => of(point, day)))];
 
 /** What stands at one point, for whoever points at it. @param {Chart} chart @param {(number | null)[][]} values @param {number} at */
 function readout(chart, [times, ...lines], at) {
@@ -81,10 +85,10 @@ function drawn(chart, place, day, pointed) {
 	const axis = { stroke: ink, font: '12px sans-serif', grid: { stroke: line, width: 1 }, ticks: { show: false } };
 	const options = {
 		width: place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { y: false, drag: { setScale: false }, points: { show: false } },
-		scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number | null} */ most) => [0, Math.max((most ?? 0) * 1.1, mark ? mark * 1.15 : 0, chart.title === 'Cost an hour' ? 0.001 : 1)] } },
+		scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number | null} */ most) => [0, Math.max((most || chart.top) * 1.1, (mark ?? 0) * 1.15)] } },
 		axes: [
 			{ ...axis, size: 30, space: 64, values: (/** @type {unknown} */ _, /** @type {number[]} */ at) => at.map((s) => clock(s).slice(0, 5)) },
-			{ ...axis, size: 64, space: 34, values: (/** @type {unknown} */ _, /** @type {number[]} */ values) => values.map(chart.format) },
+			{ ...axis, size: 64, space: 34, values: (/** @type {unknown} */ _, /** @type {number[]} */ values) => chart.labels(values) },
 		],
 		series: [{}, ...chart.lines.map(({ colour: name, fill }) => {
 			const stroke = colour(name);
