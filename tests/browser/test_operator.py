@@ -15,6 +15,8 @@ from tests.browser.scripted_server import PATIENCE_S
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from antiphon.conversation import events
+
 pytestmark = pytest.mark.browser
 
 Look = Callable[..., Page]
@@ -113,6 +115,26 @@ def test_a_turn_opens_its_waterfall_and_its_words(look: Look) -> None:
     page.locator("#turns summary").first.click()
     says(page, "#turns .inside", "First sound")
     says(page, "#turns .words", "Answered")
+
+
+def test_only_a_late_turn_has_stages_in_red(look: Look) -> None:
+    with operator_server(day=False) as server:
+        for turn, asr in (("in time", 400.0), ("late", 1500.0)):
+            stages = (
+                events.Stage(name="asr", start_ms=0.0, end_ms=asr),
+                events.Stage(name="tts", start_ms=asr, end_ms=asr + 100.0),
+            )
+            latency = {"asr": asr, "tts": 100.0, "first_sound": asr + 100.0}
+            done = events.ReplyDone(turn_id=turn, reply_id="r", text="", latency_ms=latency, stages=stages)
+            server.told.tell(done)
+        page = look(server=server)
+        found = {}
+        for turn in ("in time", "late"):
+            details = page.locator(f'#turns details[data-turn*=" {turn} "]')
+            details.locator("summary").click()
+            details.locator("tfoot").wait_for()
+            found[turn] = details.locator("tr.late th").all_inner_texts()
+    assert found == {"in time": [], "late": ["Recognise"]}
 
 
 def test_it_goes_on_by_itself(look: Look) -> None:

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { length, money, moneyTicks, percent, time, whole } from '../../src/antiphon/web/operator/figures.js';
+import { length, money, moneyTicks, percent, percentWithin, time, whole } from '../../src/antiphon/web/operator/figures.js';
 import { troubles } from '../../src/antiphon/web/operator/verdict.js';
 
 test('times have a unit and no more digits than matter', () => {
@@ -34,6 +34,8 @@ test('lengths, shares and counts', () => {
 	assert.equal(length(3725), '1 h 02 min');
 	assert.equal(percent(0.918), '92 %');
 	assert.equal(percent(null), '–');
+	assert.equal(percentWithin(0.999), '99 %');
+	assert.equal(percentWithin(0.29), '29 %');
 	assert.equal(whole(1234567), '1 234 567');
 });
 

@@ -33,6 +33,9 @@ export function length(seconds) {
 /** @param {number | null} share 0-1 */
 export const percent = (share) => (share === null ? '–' : `${Math.round(share * 100)} %`);
 
+/** Not rounded up: 100 % is all of them, and 50 % half. @param {number | null} share 0-1 */
+export const percentWithin = (share) => percent(share === null ? null : Math.floor(share * 100 + 1e-9) / 100);
+
 /** @param {number} count */
 export const whole = (count) => count.toLocaleString('en').replaceAll(',', ' ');
 

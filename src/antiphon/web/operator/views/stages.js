@@ -1,7 +1,7 @@
 // Where the time goes: the stages against the course's budget.
 
 import { bar, heading, made, shown, table } from '../dom.js';
-import { percent, time, whole } from '../figures.js';
+import { percentWithin, time, whole } from '../figures.js';
 
 /** @type {Record<string, string>} */
 export const NAMES = {
@@ -25,7 +25,7 @@ function stage({ stage: name, budget_ms: budget, typical_ms: typical, p95_ms: p9
 	lane.append(bar('far', from, share(p95)), bar('spent', from, share(typical)));
 	return made('tr', late ? 'late' : '', heading(NAMES[name] ?? name), made('td', 'lane', lane),
 		made('td', late ? 'number bad' : 'number', time(typical)), made('td', 'number', time(p95)),
-		made('td', 'number dim', budget === null ? '–' : time(budget)), made('td', 'number dim', percent(within)));
+		made('td', 'number dim', budget === null ? '–' : time(budget)), made('td', 'number dim', percentWithin(within)));
 }
 
 /** @param {HTMLElement} place @param {Day} day */

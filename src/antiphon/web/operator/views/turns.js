@@ -14,22 +14,24 @@ function outcome({ error, interrupted, latency_ms: latency }) {
 	return made('span', 'outcome dim', 'first_sound' in latency ? 'cut short' : 'taken back');
 }
 
-/** @param {Turn} turn @param {Record<string, number>} budgets ms, of the stages that have one */
+/** Red are the stages that made a turn late, not those of a turn that was in time all the same.
+ * @param {Turn} turn @param {Record<string, number>} budgets ms, of the stages that have one */
 function waterfall({ stages, latency_ms: latency }, budgets) {
 	const first = Math.min(0, ...stages.map(({ start_ms }) => start_ms));
 	const ends = stages.map(({ name, start_ms: start, end_ms: end }) => Math.max(end, start + (budgets[name] ?? 0)));
+	const budget = Object.values(budgets).reduce((sum, ms) => sum + ms, 0), late = budget > 0 && (latency.first_sound ?? 0) > budget;
 	const last = Math.max(latency.first_sound ?? 0, ...ends, first + 1);
 	/** @param {number} ms */
 	const share = (ms) => ms / (last - first);
 	const rows = stages.map(({ name, start_ms: start, end_ms: end }) => {
-		const budget = budgets[name], late = budget !== undefined && end - start > budget;
+		const may = budgets[name], over = late && may !== undefined && end - start > may;
 		const lane = made('span', 'bars');
-		if (budget) lane.append(bar('budget', share(start - first), share(budget)));
+		if (may) lane.append(bar('budget', share(start - first), share(may)));
 		lane.append(bar('spent', share(start - first), share(end - start)));
-		return made('tr', late ? 'late' : '', heading(NAMES[name] ?? name, 'dim'), made('td', 'lane', lane),
-			made('td', late ? 'number bad' : 'number', time(end - start)), made('td', 'number dim', budget === undefined ? '–' : time(budget)));
+		return made('tr', over ? 'late' : '', heading(NAMES[name] ?? name, 'dim'), made('td', 'lane', lane),
+			made('td', over ? 'number bad' : 'number', time(end - start)), made('td', 'number dim', may === undefined ? '–' : time(may)));
 	});
-	const foot = made('tr', '', heading('First sound'), made('td', ''), made('td', 'number', time(latency.first_sound)), made('td', ''));
+	const foot = made('tr', '', heading('First sound'), made('td', ''), made('td', late ? 'number bad' : 'number', time(latency.first_sound)), made('td', 'number dim', time(budget)));
 	return table([['Stage', ''], ['from the last word on', 'lane'], ['took', 'number'], ['budget', 'number']], rows, [foot]);
 }
 
