@@ -149,6 +149,75 @@ def test_it_goes_on_by_itself(look: Look) -> None:
         assert page.locator("#turns .nothing").count() == 0
 
 
+def test_after_the_servers_clock_went_back_turns_go_on(look: Look) -> None:
+    with operator_server() as server:
+        page = look(server=server)
+        page.wait_for_selector("#turns details:nth-child(25)")
+        newest = page.locator("#turns details").first
+        before = newest.get_attribute("data-turn")
+        server.told.clock.at -= 3600
+        server.told.tell(events.ReplyDone(turn_id="after-all", reply_id="r", text="", latency_ms={}))
+        page.wait_for_selector('#turns details:first-child[data-turn*=" after-all "]')
+        assert newest.get_attribute("data-turn") != before
+
+
+def outcomes(server: OperatorServer) -> None:
+    """Thirty of each kind of turn, the plain ones last."""
+    for kind, error, first_ms in (
+        ("failed", "provider_unavailable", 400.0),
+        ("interrupted", "", 400.0),
+        ("slow", "", 2000.0),
+        ("plain", "", 400.0),
+    ):
+        for number in range(30):
+            done = events.ReplyDone(
+                turn_id=f"{kind}{number}",
+                reply_id="r",
+                text="",
+                latency_ms={"first_sound": first_ms},
+                interrupted=kind == "interrupted",
+                error=error,
+            )
+            server.told.clock.at += 1
+            server.told.tell(done)
+
+
+@SIZES
+def test_turns_of_one_kind_and_more_of_them(look: Look, size: tuple[int, int]) -> None:
+    with operator_server(day=False) as server:
+        outcomes(server)
+        page = look(size, server=server)
+        turns = page.locator("#turns details")
+
+        def are(count: int, kind: str) -> None:
+            page.wait_for_selector(f'#turns details:nth-child({count}):last-child[data-turn*=" {kind}"]')
+            assert page.locator(f'#turns details[data-turn*=" {kind}"]').count() == count
+
+        are(25, "plain")
+        page.get_by_label("Cut short").check()
+        are(25, "interrupted")
+        page.keyboard.press("ArrowRight")
+        are(25, "failed")
+        page.click("#more")
+        are(30, "failed")
+        assert page.evaluate("document.activeElement.parentElement.dataset.turn").split()[1] == "failed4"
+        assert page.is_hidden("#more")
+        server.told.clock.at += 1
+        server.told.tell(
+            events.ReplyDone(turn_id="failed-again", reply_id="r", text="", latency_ms={}, error="x")
+        )
+        server.told.tell(events.ReplyDone(turn_id="not-shown", reply_id="r", text="", latency_ms={}))
+        are(31, "failed")
+        page.get_by_label("All").check()
+        page.wait_for_selector("#turns details:nth-child(25):last-child")
+        assert turns.first.get_attribute("data-turn") is not None
+        for shown in (50, 75, 100, 122):
+            page.click("#more")
+            page.wait_for_selector(f"#turns details:nth-child({shown}):last-child")
+        assert page.is_hidden("#more")
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
 def test_what_needs_a_person_is_said(look: Look, served: OperatorServer) -> None:
     page = look()
     health, budget = served.health, served.budget

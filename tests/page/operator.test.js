@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { length, money, moneyTicks, percent, percentWithin, time, whole } from '../../src/antiphon/web/operator/figures.js';
+import { length, money, moment, moneyTicks, percent, percentWithin, time, whole } from '../../src/antiphon/web/operator/figures.js';
+import { TOLD_LATE, merged, since } from '../../src/antiphon/web/operator/recent.js';
 import { troubles } from '../../src/antiphon/web/operator/verdict.js';
 
 test('times have a unit and no more digits than matter', () => {
@@ -37,6 +38,27 @@ test('lengths, shares and counts', () => {
 	assert.equal(percentWithin(0.999), '99 %');
 	assert.equal(percentWithin(0.29), '29 %');
 	assert.equal(whole(1234567), '1 234 567');
+});
+
+test('a time of another day has its day', () => {
+	const now = new Date(2026, 10, 30, 3, 20, 41).getTime() / 1000;
+	assert.equal(moment(now - 60, now), '03:19:41');
+	assert.equal(moment(now - 4 * 3600, now), '29 Nov 23:20');
+});
+
+const turn = (ended_s, turn_id = `t${ended_s}`) => ({ session: 's', turn_id, ended_s });
+const ids = (turns) => turns.map(({ turn_id }) => turn_id);
+
+test('turns are in order, each once', () => {
+	const known = [turn(50), turn(40), turn(30)];
+	assert.deepEqual(ids(merged(known, [turn(60), turn(50), turn(45)], 60)), ['t60', 't50', 't45', 't40', 't30']);
+});
+
+test('a clock that was set back hides no new turn', () => {
+	const known = [turn(9000), turn(8990), turn(3000)];
+	assert.ok(since(3610, 9000) < 3610 - TOLD_LATE + 1);
+	assert.deepEqual(ids(merged(known, [turn(3610, 'new')], 3611)), ['new', 't3000', 't9000', 't8990']);
+	assert.equal(since(0, 0), 0);
 });
 
 const well = {

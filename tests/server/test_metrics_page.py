@@ -18,6 +18,7 @@ from antiphon.conversation.events import ReplyDone
 from antiphon.server.metrics_page import wants_json
 from antiphon.telemetry.observability import Observability, Watching
 from antiphon.telemetry.pricing import BudgetState
+from antiphon.telemetry.recent import KEEP_TURNS
 from antiphon.telemetry.sources import Sources
 
 pytestmark = pytest.mark.real_time
@@ -108,6 +109,26 @@ async def test_what_the_operator_page_asks() -> None:
     assert none["turns"] == []
     assert report["tally"]["turns"] == 1
     assert other.status_code == 404
+
+
+async def test_turns_of_one_kind_and_no_more_than_wanted() -> None:
+    watching = Observability()
+    async with open_house(observability=watching, operator_token=TOKEN, metrics_networks=NEAR) as served:
+        told = Told([watching.recent])
+        for number in range(KEEP_TURNS):
+            latency = {"first_sound": 1450.0 + number % 2}
+            told.tell(ReplyDone(turn_id=f"t{number}", reply_id="r", text="", latency_ms=latency))
+
+        async def asked(query: str) -> tuple[int, bool]:
+            told = (await served.get(f"/api/operator/turns{query}", **AUTHORIZED)).json()
+            return len(told["turns"]), told["more"]
+
+        assert await asked("") == (25, True)
+        assert await asked("?only=slow&most=40") == (40, True)
+        assert await asked("?only=slow&most=200") == (KEEP_TURNS // 2, False)
+        assert await asked("?only=failed") == await asked("?only=interrupted") == (0, False)
+        for wrong in ("only=nice", "most=0", "most=201"):
+            assert (await served.get(f"/api/operator/turns?{wrong}", **AUTHORIZED)).status_code == 400
 
 
 async def test_turns_and_requests_that_failed_are_told_apart() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -15,7 +16,8 @@ from antiphon.server.page import Page
 from antiphon.telemetry.latency_budget import BUDGET_MS, FIRST_SOUND_MS
 from antiphon.telemetry.observability import Observability
 from antiphon.telemetry.pricing import MICRO
-from antiphon.telemetry.replicas import NOW_MINUTES, STEP_MINUTES, Moment, Replicas
+from antiphon.telemetry.recent import KEEP_TURNS
+from antiphon.telemetry.replicas import MOST_TURNS, NOW_MINUTES, STEP_MINUTES, Moment, Replicas
 from antiphon.telemetry.report import Report, stage_row
 from antiphon.telemetry.tally import Tally, whole
 
@@ -77,10 +79,16 @@ class OperatorPage:
         }
         return JSONResponse(body, headers=NO_STORE)
 
-    async def turns(self, after: float = 0.0) -> JSONResponse:
-        """``GET /api/operator/turns?after=1795435200.5``: the turns that ended since, newest first."""
-        found = await self._replicas.turns(after)
-        told = {"turns": found, "transcripts": self._observability.recent.transcripts}
+    async def turns(
+        self,
+        after: float = 0.0,
+        only: Literal["", "slow", "interrupted", "failed"] = "",
+        most: Annotated[int, Query(ge=1, le=KEEP_TURNS)] = MOST_TURNS,
+    ) -> JSONResponse:
+        """``GET /api/operator/turns?after=1795435200.5&only=slow&most=50``: the turns that ended since, newest
+        first."""
+        found, more = await self._replicas.turns(after, only=only, most=most)
+        told = {"turns": found, "more": more, "transcripts": self._observability.recent.transcripts}
         return JSONResponse(told, headers=NO_STORE)
 
     async def report(self, day: str = "") -> JSONResponse:

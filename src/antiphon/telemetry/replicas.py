@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 from antiphon.errors import StoreUnavailable
 from antiphon.store.board import Board
+from antiphon.telemetry.latency_budget import FIRST_SOUND_MS
 from antiphon.telemetry.logs import logger
 from antiphon.telemetry.observability import Observability
+from antiphon.telemetry.recent import KEEP_TURNS
 from antiphon.telemetry.tally import Tally, whole
 
 STEP_MINUTES = 5
@@ -27,7 +29,12 @@ NOW_MINUTES = 15
 """What "now" is: long enough for a percentile, short enough to see a change."""
 
 MOST_TURNS = 25
-"""Told at a time: what the page shows; more would hold up the loop."""
+"""Told of at first, and posted every few seconds. Those that are kept beyond are told of when they are asked for, and
+posted once a minute: they are half a megabyte, with their words."""
+
+SKEW_S = 15.0
+"""By how much the clocks of replicas may differ. A turn that ended later than that from now is of a clock that was set
+back since, and stands behind the others."""
 
 MOST_ERRORS = 50
 
@@ -35,14 +42,23 @@ DAY_S = 86_400.0
 
 NOW_EVERY_S, NOW_KEEP_S = 3.0, 10.0
 DAY_EVERY_S, DAY_KEEP_S = 60.0, DAY_S + 3_600.0
+KEPT_KEEP_S = 2 * DAY_EVERY_S + NOW_KEEP_S
 
-NOW, TURNS, DAY = "now", "turns", "day"
+NOW, TURNS, KEPT, DAY = "now", "turns", "kept", "day"
 
 WORST = ("closed", "", "half_open", "open")
 """Of breakers, the last is what an operator has to know."""
 
 Row = Mapping[str, Any]
 """An object of JSON, which is passed on as it is."""
+
+ONLY: Mapping[str, Callable[[Row], bool]] = {
+    "": lambda _: True,
+    "slow": lambda turn: turn["latency_ms"].get("first_sound", 0.0) > FIRST_SOUND_MS,
+    "interrupted": lambda turn: bool(turn["interrupted"]),
+    "failed": lambda turn: bool(turn["error"]),
+}
+"""Which turns operators may ask for."""
 
 log = logger(__name__)
 
@@ -81,6 +97,8 @@ class Replicas:
         self._others_day: Mapping[int, Tally] = {}
         """First minute of a step → the tally of all other replicas."""
         self._others_at = -DAY_S
+        self._others_kept: Sequence[Row] = ()
+        self._others_kept_at = -DAY_S
         self._others_sum = (-1.0, Tally())
         """Since when, and what the others did since."""
         self._reading = asyncio.Lock()
@@ -94,9 +112,10 @@ class Replicas:
             now = asyncio.get_running_loop().time()
             try:
                 await self._post(NOW, _json_of(self._own_moment()), NOW_KEEP_S)
-                await self._post(TURNS, {"turns": self._own_turns()}, NOW_KEEP_S)
+                await self._post(TURNS, {"turns": self._own_turns(MOST_TURNS + 1)}, NOW_KEEP_S)
                 if now - day_at >= DAY_EVERY_S:
                     await self._post_day()
+                    await self._post(KEPT, {"turns": self._own_turns(KEEP_TURNS)}, KEPT_KEEP_S)
                     day_at = now
             except StoreUnavailable:
                 pass  # told of by whoever keeps conversations there
@@ -119,13 +138,27 @@ class Replicas:
             return _merged([own], whole=False)
         return _merged([own, *(_moment_of(note) for note in notes)], whole=True)
 
-    async def turns(self, after_s: float) -> list[Row]:
-        """Those that ended later than ``after_s`` (since 1970), newest first."""
-        found = self._own_turns()
+    async def turns(
+        self, after_s: float = 0.0, *, only: str = "", most: int = MOST_TURNS
+    ) -> tuple[list[Row], bool]:
+        """Those that ended later than ``after_s`` (since 1970) and are of one kind (``ONLY``), newest first; and
+        whether there are more."""
+        all_kept = bool(only) or most > MOST_TURNS
+        found = self._own_turns(KEEP_TURNS if all_kept else MOST_TURNS + 1)
         for note in await self._others(TURNS) or ():
             found.extend(note.get("turns", ()))
-        found.sort(key=lambda turn: float(turn["ended_s"]), reverse=True)
-        return [turn for turn in found[:MOST_TURNS] if turn["ended_s"] > after_s]
+        if all_kept:
+            found.extend(await self._kept_by_others())
+        wanted = {
+            (turn["session"], turn["turn_id"], turn["ended_s"]): turn
+            for turn in found
+            if turn["ended_s"] > after_s and ONLY[only](turn)
+        }
+        latest = self._watched.recent.now + SKEW_S
+        newest_first = sorted(
+            wanted.values(), key=lambda turn: (turn["ended_s"] <= latest, turn["ended_s"]), reverse=True
+        )
+        return newest_first[:most], len(newest_first) > most
 
     async def steps(self) -> dict[int, Tally]:
         """The last 24 hours: first minute of each step → what happened in it."""
@@ -176,6 +209,21 @@ class Replicas:
                 self._others_sum = (-1.0, Tally())
         return self._others_day
 
+    async def _kept_by_others(self) -> Sequence[Row]:
+        """Their turns, but the newest; read again once they may have changed, in a thread."""
+        now = asyncio.get_running_loop().time()
+        if self._board is not None and now - self._others_kept_at >= DAY_EVERY_S / 2:
+            try:
+                notes = dict(await self._board.read(KEPT))
+            except StoreUnavailable:
+                return self._others_kept
+            notes.pop(self._board.name, None)
+            self._others_kept_at = now
+            self._others_kept = await asyncio.to_thread(
+                lambda: [turn for note in notes.values() for turn in json.loads(note)["turns"]]
+            )
+        return self._others_kept
+
     # ---- our own ------------------------------------------------------------------------------------------
 
     async def _post(self, topic: str, note: Row, keep_s: float) -> None:
@@ -192,8 +240,8 @@ class Replicas:
         )
         await self._post(DAY, told, DAY_KEEP_S)
 
-    def _own_turns(self) -> list[Row]:
-        return [asdict(turn) for turn in islice(reversed(self._watched.recent.turns), MOST_TURNS)]
+    def _own_turns(self, most: int) -> list[Row]:
+        return [turn.row() for turn in islice(reversed(self._watched.recent.turns), most)]
 
     def _own_moment(self) -> Moment:
         recent, sources = self._watched.recent, self._watched.sources

@@ -18,8 +18,9 @@ const told = async (path) => (await ask(path)).json();
 export const now = () => told('api/operator/now');
 /** @returns {Promise<Day>} */
 export const day = () => told('api/operator/day');
-/** @param {number} after @returns {Promise<{ turns: Turn[], transcripts: boolean }>} newest first */
-export const turns = (after) => told(`api/operator/turns?after=${after}`);
+/** @param {number} after seconds since 1970 @param {string} only @param {number} most
+ * @returns {Promise<{ turns: Turn[], more: boolean }>} newest first */
+export const turns = (after, only, most) => told(`api/operator/turns?${new URLSearchParams({ after: `${after}`, only, most: `${most}` })}`);
 /** @returns {Promise<{ sessions: LiveSession[] }>} */
 export const sessions = () => told('api/sessions');
 

@@ -1,7 +1,8 @@
 // Wiring: asks the server every two seconds while somebody looks, and shows what it says.
 
 import * as api from './api.js';
-import { found, made } from './dom.js';
+import { found } from './dom.js';
+import { KEPT, STEP, merged, since } from './recent.js';
 import { charts } from './views/charts.js';
 import { errors, providers } from './views/providers.js';
 import { sessions } from './views/sessions.js';
@@ -12,18 +13,22 @@ import { tiles, verdict } from './views/well.js';
 /** ms between two questions; the day's figures change slowly. */
 const [EVERY, DAY_EVERY] = [2000, 60_000];
 
-/** Seconds by which another replica's turns may come later than ours. */
-const TOLD_LATE = 15;
-
 /** Kept by the browser while its cookie may hold; no secret. */
 const LET_IN = 'antiphon-operator';
 
 const login = /** @type {HTMLFormElement} */ (found('login'));
 const token = /** @type {HTMLInputElement} */ (found('token'));
 const ending = /** @type {HTMLDialogElement} */ (found('ending'));
+const more = found('more');
 const drawDay = charts(found('charts'));
 
-/** Seconds since 1970: when the newest turn that is shown ended. */
+/** Which turns are wanted, and for which of such wishes the server was asked. */
+let wanted = { only: '', most: STEP };
+/** @type {typeof wanted | null} */
+let asked = null;
+/** The answer, newest first. @type {Turn[]} */
+let known = [];
+/** Seconds since 1970: when the newest turn had ended when the server was asked. */
 let lastTurn = 0;
 let dayAt = -Infinity;
 /** ms, of the stages that have one. @type {Record<string, number>} */
@@ -53,11 +58,12 @@ async function look() {
 		verdict(found('verdict'), now);
 		tiles(found('tiles'), now);
 		providers(found('providers'), now.providers);
-		errors(found('errors'), now.last_errors);
+		errors(found('errors'), now.last_errors, now.at);
 		found('turns-note').textContent = now.transcripts
 			? 'With what was said: ANTIPHON_TRANSCRIPTS is on.'
 			: 'What was said is not kept (ANTIPHON_TRANSCRIPTS).';
-		await Promise.all([lookAtSessions(), lookAtTurns(now.last_turn_s), lookAtDay()]);
+		await Promise.all([lookAtSessions(), lookAtDay()]);
+		await lookAtTurns(now);
 		toldAt = performance.now();
 	} catch (problem) {
 		if (problem instanceof api.NotLetIn) {
@@ -75,14 +81,19 @@ async function lookAtSessions() {
 	sessions(found('live'), (await api.sessions()).sessions, end);
 }
 
-/** @param {number} newest */
-async function lookAtTurns(newest) {
-	if (newest > lastTurn) {
-		const { turns: fresh } = await api.turns(lastTurn - TOLD_LATE);
-		lastTurn = newest;
-		turns(found('turns'), fresh, () => budgets);
+/** @param {Now} now */
+async function lookAtTurns({ at, last_turn_s: newest }) {
+	const wish = wanted, anew = asked !== wish;
+	if (anew || newest !== lastTurn) {
+		const { turns: fresh, more: rest } = await api.turns(anew ? 0 : since(newest, lastTurn), wish.only, wish.most);
+		// Another choice was made meanwhile, and is being asked for.
+		if (wish !== wanted) return;
+		const all = merged(anew ? [] : known, fresh, at);
+		known = all.slice(0, wish.most);
+		more.hidden = wish.most >= KEPT || !(anew ? rest : !more.hidden || all.length > wish.most);
+		[asked, lastTurn] = [wish, newest];
 	}
-	if (!found('turns').children.length) found('turns').replaceChildren(made('p', 'nothing', 'None since the start.'));
+	turns(found('turns'), known, at, budgets, wish.only ? 'None of those that are kept.' : 'None since the start.');
 }
 
 async function lookAtDay() {
@@ -115,6 +126,19 @@ function end(id) {
 	}, { once: true });
 	ending.showModal();
 }
+
+found('only').addEventListener('change', (event) => {
+	wanted = { only: /** @type {HTMLInputElement} */ (event.target).value, most: STEP };
+	look();
+});
+
+more.addEventListener('click', async () => {
+	const shown = known.length;
+	wanted = { ...wanted, most: wanted.most + STEP };
+	await look();
+	// Whoever goes by keys, or by ear, goes on where the list went on.
+	/** @type {HTMLElement | null} */ (found('turns').querySelectorAll('summary')[shown])?.focus({ preventScroll: true });
+});
 
 login.addEventListener('submit', async (event) => {
 	event.preventDefault();

@@ -39,6 +39,13 @@ export const percentWithin = (share) => percent(share === null ? null : Math.flo
 /** @param {number} count */
 export const whole = (count) => count.toLocaleString('en').replaceAll(',', ' ');
 
+/** The time, or day and time when that is not today's. @param {number} seconds @param {number} now both since 1970 */
+export function moment(seconds, now) {
+	const [at, today] = [seconds, now].map((each) => new Date(each * 1000));
+	if (at.toDateString() === today.toDateString()) return clock(seconds);
+	return `${at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${clock(seconds).slice(0, 5)}`;
+}
+
 /** @param {number} seconds since 1970, as the clock of whoever looks shows it */
 export function clock(seconds) {
 	const at = new Date(seconds * 1000);

@@ -1,7 +1,7 @@
 // Providers: what they did today, the state of their breakers, and what went wrong last.
 
 import { heading, made, shown, table } from '../dom.js';
-import { clock, money, time, whole } from '../figures.js';
+import { moment, money, time, whole } from '../figures.js';
 import { many } from '../verdict.js';
 
 const KINDS = { asr: 'hears', llm: 'thinks', tts: 'speaks' };
@@ -26,13 +26,13 @@ export function providers(place, providers) {
 	));
 }
 
-/** @param {HTMLElement} place @param {Now['last_errors']} errors */
-export function errors(place, errors) {
+/** @param {HTMLElement} place @param {Now['last_errors']} errors @param {number} now seconds since 1970 */
+export function errors(place, errors, now) {
 	if (!errors.length) {
 		shown(place, made('p', 'nothing', 'Nothing since the start.'));
 		return;
 	}
 	const rows = errors.slice(0, 6).map(({ at_s: at, what, cause }) =>
-		made('tr', '', made('td', 'dim', clock(at)), heading(what || 'a caller was told'), made('td', '', cause.replaceAll('_', ' '))));
+		made('tr', '', made('td', 'dim', moment(at, now)), heading(what || 'a caller was told'), made('td', '', cause.replaceAll('_', ' '))));
 	shown(place, table([['at', ''], ['who', ''], ['why', '']], rows));
 }

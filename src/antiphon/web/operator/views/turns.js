@@ -1,11 +1,9 @@
 // Recent turns, newest first; each opens its waterfall and, when the operator wants them kept, its words.
 
-import { bar, heading, made, table } from '../dom.js';
-import { clock, money, time } from '../figures.js';
+import { bar, heading, made, shown, table } from '../dom.js';
+import { moment, money, time } from '../figures.js';
+import { name } from '../recent.js';
 import { NAMES } from './stages.js';
-
-/** Rows on the page; the server keeps 200. */
-const KEEP = 25;
 
 /** @param {Turn} turn */
 function outcome({ error, interrupted, latency_ms: latency }) {
@@ -19,7 +17,7 @@ function outcome({ error, interrupted, latency_ms: latency }) {
 function waterfall({ stages, latency_ms: latency }, budgets) {
 	const first = Math.min(0, ...stages.map(({ start_ms }) => start_ms));
 	const ends = stages.map(({ name, start_ms: start, end_ms: end }) => Math.max(end, start + (budgets[name] ?? 0)));
-	const budget = Object.values(budgets).reduce((sum, ms) => sum + ms, 0), late = budget > 0 && (latency.first_sound ?? 0) > budget;
+	const budget = Object.values(budgets).reduce((sum, ms) => sum + ms, 0), late = (latency.first_sound ?? 0) > budget;
 	const last = Math.max(latency.first_sound ?? 0, ...ends, first + 1);
 	/** @param {number} ms */
 	const share = (ms) => ms / (last - first);
@@ -48,32 +46,32 @@ function inside(turn, budgets) {
 	return made('div', 'inside', ...parts);
 }
 
-/** @param {Turn} turn @param {() => Record<string, number>} budgets */
+/** @param {Turn} turn @param {Record<string, number>} budgets */
 function entry(turn, budgets) {
-	const summary = made('summary', '', made('span', 'dim', clock(turn.ended_s)), made('span', '', time(turn.latency_ms.first_sound)),
+	const summary = made('summary', '', made('time', 'dim'), made('span', '', time(turn.latency_ms.first_sound)),
 		made('span', 'who dim', turn.asked || `${turn.session} ${turn.turn_id}`), outcome(turn), made('span', 'cost dim', money(turn.cost_usd)));
 	const details = made('details', '', summary);
 	details.dataset.turn = name(turn);
-	details.dataset.ended = String(turn.ended_s);
+	/** @type {HTMLTimeElement} */ (summary.firstElementChild).dateTime = new Date(turn.ended_s * 1000).toISOString();
 	// What nobody opens is never made.
-	details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(inside(turn, budgets())); });
+	details.addEventListener('toggle', () => { if (details.open && details.children.length === 1) details.append(inside(turn, budgets)); });
 	return details;
 }
 
-/** A turn that is taken up again after it was cut short ends twice. @param {Turn} turn */
-const name = ({ session, turn_id: turn, ended_s: ended }) => `${session} ${turn} ${ended}`;
-
-/** New turns stand where they belong by their time, the newest on top; those that are open stay open.
- * @param {HTMLElement} place @param {Turn[]} turns newest first
- * @param {() => Record<string, number>} budgets ms, of the stages that have one */
-export function turns(place, turns, budgets) {
-	const shown = new Set([...place.children].map((child) => /** @type {HTMLElement} */ (child).dataset.turn));
-	const fresh = turns.filter((turn) => !shown.has(name(turn)));
-	if (!fresh.length) return;
-	place.querySelector('.nothing')?.remove();
-	for (const turn of fresh.reverse()) {
-		const older = [...place.children].find((child) => Number(/** @type {HTMLElement} */ (child).dataset.ended) <= turn.ended_s);
-		place.insertBefore(entry(turn, budgets), older ?? null);
+/** Those that are there already stay, open as they are.
+ * @param {HTMLElement} place @param {Turn[]} turns in their order @param {number} now seconds since 1970
+ * @param {Record<string, number>} budgets ms, of the stages that have one @param {string} none what is said when there is none */
+export function turns(place, turns, now, budgets, none) {
+	const there = new Map([...place.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.turn, child]));
+	const wanted = turns.map((turn) => there.get(name(turn)) ?? entry(turn, budgets));
+	if (!wanted.length) {
+		shown(place, made('p', 'nothing', none));
+		return;
 	}
-	while (place.children.length > KEEP) place.lastElementChild?.remove();
+	for (const child of [...place.children]) if (!wanted.includes(child)) child.remove();
+	wanted.forEach((child, number) => {
+		if (place.children[number] !== child) place.insertBefore(child, place.children[number] ?? null);
+		const at = /** @type {HTMLElement} */ (child.querySelector('time')), text = moment(turns[number].ended_s, now);
+		if (at.textContent !== text) at.textContent = text;
+	});
 }
