@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,6 +21,7 @@ from antiphon.cli import main
 from antiphon.conversation.events import ReplyDone
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.recent import Recent
+from antiphon.telemetry.tally import Tally
 
 DAY = "2026-11-23"
 
@@ -132,6 +137,70 @@ def test_a_name_from_outside_is_no_markup(tmp_path: Path) -> None:
     write_down(files, recent.minutes.unwritten(NOON, stopping=True))
     run("--day", DAY, "--html", str(tmp_path / "day.html"), data=tmp_path)
     assert "<script" not in (tmp_path / "day.html").read_text(encoding="utf-8")
+
+
+def test_a_page_says_what_the_terminal_says(data: Path) -> None:
+    run("--day", DAY, "--html", str(data / "day.html"), data=data)
+    read = Wellformed()
+    read.feed((data / "day.html").read_text(encoding="utf-8"))
+    shown = run("--day", DAY, data=data).output
+    for words in ("answered too soon", "uh-huh over an answer", "used", "0.2 min"):
+        assert words in shown
+        assert words in read.words
+    assert "false" not in read.words
+
+
+def test_what_a_newer_version_counts_is_shown_as_it_is_called(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path / "days", zone=UTC)
+    tally = Tally(turns=1, signs=Counter({"new_sign": 3}))
+    tally.provider("eye", "vendor:sees").calls = 2
+    write_down(files, {int(NOON // 60): tally})
+    shown = run("--day", DAY, data=tmp_path)
+    assert shown.exit_code == 0, shown.output
+    for words in ("new sign 3", "eye vendor:sees"):
+        assert words in shown.output
+
+
+@contextlib.contextmanager
+def answering(status: int, body: object) -> Iterator[str]:
+    """A server that answers so, whatever it is asked."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (404, {"error": "not found"}, "says: not found"),
+        (403, {"error": {"code": "x", "message": "go away"}}, "says: go away"),
+        (500, ["no"], "says: status 500"),
+        (500, {"error": {}}, "says: status 500"),
+        (200, {"hello": "world"}, "does not answer as an Antiphon server"),
+        (200, ["hello"], "does not answer as an Antiphon server"),
+        (200, {"day": DAY, "tally": {"turns": "many"}}, "does not answer as an Antiphon server"),
+    ],
+)
+def test_a_server_that_is_no_antiphon(status: int, body: object, says: str, tmp_path: Path) -> None:
+    with answering(status, body) as url:
+        token = "a-token-of-sixteen-or-more"
+        told = run("--url", url, data=tmp_path, ANTIPHON_OPERATOR_TOKEN=token)
+    assert told.exit_code == 1
+    assert says in told.output
+    assert isinstance(told.exception, SystemExit), "no traceback"
 
 
 def test_days_that_are_not_there(data: Path) -> None:

@@ -251,6 +251,16 @@ def test_days_come_back_from_disk(tmp_path: Path) -> None:
     assert files.days() == (date(2026, 11, 24),)
 
 
+NONSENSE = b"""[]
+{"minute": "x"}
+{"minute": 5, "stages": 7}
+{"minute": 1e999}
+{"minute": 5, "first_sound": {"7": 1e999}}
+{"minute": 5, "providers": [{"kind": "asr", "provider": "a", "audio_s": 1e999}]}
+\xff
+"""
+
+
 def test_a_line_that_a_crash_cut_short_costs_that_line(tmp_path: Path) -> None:
     files = DayFiles(tmp_path, zone=UTC)
     minute = int(NOON // 60)
@@ -258,7 +268,7 @@ def test_a_line_that_a_crash_cut_short_costs_that_line(tmp_path: Path) -> None:
     path = tmp_path / "2026-11-23.jsonl"
     path.write_bytes(path.read_bytes() + b'{"minute": 2982')
     write_down(files, {minute + 1: Tally(turns=2)})
-    path.write_bytes(path.read_bytes() + b'[]\n{"minute": "x"}\n{"minute": 5, "stages": 7}\n\xff\n')
+    path.write_bytes(path.read_bytes() + NONSENSE)
     assert [tally.turns for _, tally in files.read(date(2026, 11, 23))] == [1, 2]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -16,38 +17,17 @@ from rich.text import Text
 
 from antiphon.cli.effective import effective_settings
 from antiphon.cli.report_html import report_html
+from antiphon.cli.report_rows import cost, milliseconds, signs_named, stage_name, used, why, within
 from antiphon.errors import AntiphonError
 from antiphon.settings import Settings
 from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.observability import FOLDER
-from antiphon.telemetry.report import ProviderRow, Report, StageRow
-from antiphon.telemetry.signs import Sign
-from antiphon.telemetry.tally import Tally, whole
+from antiphon.telemetry.report import Report, StageRow
+from antiphon.telemetry.tally import UNREADABLE, Tally, whole
 from antiphon.usage.calendar import time_zone
 
 ANSWER_S = 10.0
 """How long a server may take to answer."""
-
-STAGE_NAMES = {
-    "capture": "capture",
-    "asr": "recognise",
-    "decide": "decide",
-    "llm": "think, first token",
-    "clause": "first clause",
-    "tts": "voice, first sound",
-    "hold": "held until sure",
-    "engine": "ours, between",
-    "first_sound": "first sound",
-}
-SIGN_NAMES = {
-    Sign.KEPT: "answers prepared ahead and used",
-    Sign.DISCARDED: "answers prepared ahead and thrown away",
-    Sign.FALSE_START: "answered too soon",
-    Sign.BACKCHANNEL: "uh-huh over an answer",
-    Sign.NOISE: "noise over an answer",
-    Sign.ECHO: "heard its own voice",
-    Sign.DROPPED: "turns without words",
-}
 
 
 class ReportError(AntiphonError):
@@ -76,7 +56,7 @@ def report(day: str | None, url: str | None, html_file: Path | None, as_json: bo
         shown, tally = _stored(_which(day, zone), settings, zone)
     found = Report.of(tally)
     if html_file is not None:
-        html_file.write_text(report_html(found, shown, stages=STAGE_NAMES), encoding="utf-8")
+        html_file.write_text(report_html(found, shown), encoding="utf-8")
     if as_json:
         click.echo(json.dumps({"day": shown.isoformat(), **found.to_json()}, ensure_ascii=False, indent=2))
     elif html_file is not None:
@@ -131,13 +111,21 @@ def _asked(url: str, day: str | None, settings: Settings) -> tuple[date, Tally]:
             headers={"Authorization": f"Bearer {token}"},
             timeout=ANSWER_S,
         )
-        body: dict[str, Any] = answer.json()
+        body: Any = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         raise ReportError(f"{url} does not answer as an Antiphon server: {error}") from error
     if answer.status_code != 200:
-        problem = body.get("error", {}).get("message", "") or f"status {answer.status_code}"
-        raise ReportError(f"{url} says: {problem}")
-    return date.fromisoformat(body["day"]), Tally.from_json(body["tally"])
+        raise ReportError(f"{url} says: {_problem(body) or f'status {answer.status_code}'}")
+    try:
+        return date.fromisoformat(body["day"]), Tally.from_json(body["tally"])
+    except UNREADABLE as error:
+        raise ReportError(f"{url} does not answer as an Antiphon server: {error!r}") from error
+
+
+def _problem(body: Any) -> str:
+    """Our own message, or what another server may call its error."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("message", "") if isinstance(error, dict) else error or "")
 
 
 # ---- in a terminal
@@ -151,7 +139,7 @@ def show(console: Console, report: Report, day: date) -> None:
         console.print(_stages(report))
     if report.providers:
         console.print(_providers(report))
-    _show_counts(console, "Turn taking", {SIGN_NAMES[Sign(sign)]: n for sign, n in report.signs.items()})
+    _show_counts(console, "Turn taking", signs_named(report.signs))
     _show_counts(console, "Errors told to callers", report.errors)
     _show_counts(console, "Callers not let in", report.refused)
 
@@ -184,11 +172,11 @@ def _stages(report: Report) -> Table:
 
 def _stage_cells(row: StageRow) -> tuple[str, ...]:
     return (
-        STAGE_NAMES.get(row.stage, row.stage),
-        _ms(row.budget_ms),
-        _ms(row.typical_ms),
-        _ms(row.p95_ms),
-        "–" if row.within is None else f"{row.within:.0%}",
+        stage_name(row),
+        milliseconds(row.budget_ms),
+        milliseconds(row.typical_ms),
+        milliseconds(row.p95_ms),
+        within(row),
         str(row.turns),
     )
 
@@ -200,35 +188,19 @@ def _providers(report: Report) -> Table:
         table.add_column(name, justify="right")
     table.add_column("why", overflow="fold")
     for row in report.providers:
-        why = ", ".join(f"{cause} {count}" for cause, count in row.errors.items())
         table.add_row(
             f"{row.kind} {row.provider}",
             str(row.calls),
             str(row.failed),
-            _ms(row.first_ms),
+            milliseconds(row.first_ms),
             used(row),
-            "unknown" if row.unpriced else f"${row.cost_usd:.4f}",
-            why,
+            cost(row),
+            why(row),
         )
     return table
 
 
-def used(row: ProviderRow) -> str:
-    """What it is billed by."""
-    match row.kind:
-        case "asr":
-            return f"{row.audio_minutes:.1f} min"
-        case "llm":
-            return f"{row.input_tokens} + {row.output_tokens} tokens"
-        case _:
-            return f"{row.characters} characters"
-
-
-def _show_counts(console: Console, title: str, counts: Any) -> None:
+def _show_counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
     if counts:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
         console.print(Text(f"{title}: ", style="italic").append(listed, style="not italic"))
-
-
-def _ms(ms: float | None) -> str:
-    return "–" if ms is None else f"{ms:.0f} ms" if ms >= 1 else f"{ms:.1f} ms"

@@ -18,7 +18,7 @@ from antiphon.telemetry.observability import Observability
 from antiphon.telemetry.pricing import MICRO
 from antiphon.telemetry.recent import KEEP_TURNS
 from antiphon.telemetry.replicas import MOST_TURNS, NOW_MINUTES, STEP_MINUTES, Moment, Replicas
-from antiphon.telemetry.report import Report, stage_row
+from antiphon.telemetry.report import KIND_ORDER, Report, stage_row
 from antiphon.telemetry.tally import Tally, whole
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -121,7 +121,7 @@ def _health(moment: Moment, today: Tally) -> list[dict[str, Any]]:
     rows = {(row.kind, row.provider): asdict(row) for row in Report.of(today).providers}
     keys = [*moment.breakers, *(key for key in rows if key not in moment.breakers)]
     found = []
-    for key in sorted(keys, key=lambda key: ("asr", "llm", "tts").index(key[0])):
+    for key in sorted(keys, key=lambda key: KIND_ORDER.get(key[0], 9)):
         breaker, last_error = moment.breakers.get(key, ("", ""))
         row = rows.get(key) or asdict(Report.of(_asked_nothing(*key)).providers[0])
         found.append(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, tzinfo
 from pathlib import Path
 
-from antiphon.telemetry.tally import Tally
+from antiphon.telemetry.tally import UNREADABLE, Tally
 
 SUFFIX = ".jsonl"
 
@@ -65,7 +65,7 @@ class DayFiles:
             try:
                 data = json.loads(line)
                 yield int(data["minute"]), Tally.from_json(data)
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except UNREADABLE:
                 continue
 
     def days(self) -> tuple[date, ...]:

@@ -79,7 +79,7 @@ class Report:
         """What a tally comes to."""
         names = [*STAGES, *sorted(set(tally.stages) - set(STAGES))]
         providers = sorted(
-            tally.providers.items(), key=lambda item: (_ORDER.get(item[0][0], 9), -item[1].calls)
+            tally.providers.items(), key=lambda item: (KIND_ORDER.get(item[0][0], 9), -item[1].calls)
         )
         return cls(
             sessions=tally.sessions,
@@ -103,7 +103,8 @@ class Report:
         return asdict(self)
 
 
-_ORDER = {"asr": 0, "llm": 1, "tts": 2}
+KIND_ORDER = {"asr": 0, "llm": 1, "tts": 2}
+"""Of providers; those of a newer version come after these."""
 
 
 def stage_row(tally: Tally, name: str) -> StageRow:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from antiphon.conversation.events import ProviderCall, ReplyDone
 from antiphon.telemetry.latency_budget import LIMIT_MS
 from antiphon.telemetry.signs import withdrawn
 from antiphon.telemetry.spread import Spread
+
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What ``Tally.from_json`` raises when it is told something else."""
 
 
 @dataclass(slots=True)
@@ -177,8 +181,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tally:
-        """What ``to_json`` gave. Raises ValueError, TypeError, KeyError or AttributeError when it is something
-        else."""
+        """What ``to_json`` gave. Raises one of ``UNREADABLE`` when it is something else."""
         first_sound = Spread.from_json(data.get("first_sound", {}))
         stages = {name: Spread.from_json(counts) for name, counts in data.get("stages", {}).items()}
         return cls(
@@ -234,6 +237,8 @@ def _provider_of(entry: Mapping[str, Any]) -> ProviderTally:
     )
     for name in _PROVIDER_SUMS:
         value = entry.get(name, 0)
+        if not isfinite(value):
+            raise ValueError(f"{name} is {value}")
         setattr(tally, name, float(value) if name == "audio_s" else int(value))
     return tally
 

@@ -16,7 +16,7 @@ export function providers(place, providers) {
 		shown(place, made('p', 'nothing', 'None was asked today.'));
 		return;
 	}
-	const rows = providers.map((row) => made('tr', '', heading(row.provider), made('td', 'dim', KINDS[row.kind]),
+	const rows = providers.map((row) => made('tr', '', heading(row.provider), made('td', 'dim', KINDS[row.kind] ?? row.kind),
 		made('td', '', made('span', `breaker ${row.breaker}`, BREAKERS[row.breaker])), made('td', 'number', whole(row.calls)),
 		made('td', many(row.failed, row.calls) ? 'number bad' : 'number', whole(row.failed)), made('td', 'number', time(row.first_ms)),
 		made('td', 'number', row.unpriced ? 'unknown' : money(row.cost_usd)), made('td', 'dim wrap', causes(row.errors))));
