@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from antiphon.conversation import events
@@ -51,9 +51,12 @@ class RecentTurn:
 
     def row(self) -> dict[str, Any]:
         """As operators are told it."""
-        # Not ``asdict``, which copies all there is and takes ten times as long.
-        told = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**told, "stages": [asdict(stage) for stage in self.stages]}
+        # Not ``asdict``, which copies all there is: 200 turns would take the loop that sends the sound 10 ms.
+        told = {name: getattr(self, name) for name in self.__slots__}
+        return {
+            **told,
+            "stages": [{name: getattr(stage, name) for name in stage.__slots__} for stage in self.stages],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

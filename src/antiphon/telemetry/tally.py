@@ -247,7 +247,7 @@ def _within(spreads: Mapping[str, Spread], counted: Mapping[str, int]) -> Counte
     """Of a version that did not count it, what the spread says."""
     return Counter(
         {
-            stage: min(counted.get(stage, spread.within(LIMIT_MS[stage])), spread.total)
+            stage: min(max(counted.get(stage, spread.within(LIMIT_MS[stage])), 0), spread.total)
             for stage, spread in spreads.items()
             if spread.total and stage in LIMIT_MS
         }
