@@ -1,7 +1,7 @@
 """Lint and render the Helm chart in every shape that it is used in, and hold what comes out against Kubernetes' own
 schemas. Runs in the environment of requirements/deploy.txt, which holds Helm's engine; no cluster is needed.
 
-    .venv-deploy/bin/python tests/deploy/chart.py [--print SHAPE]
+    .venv-deploy/bin/python tests/deploy/chart.py
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import yaml
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "antiphon"
 KUBERNETES = ("1.27", "1.31")
 """The oldest that Chart.yaml allows, and a recent one."""
+RELEASES = ("talk", "antiphon")
+"""The second is also the Service's name, which is the beginning of our settings' names."""
 
 STORE = "valkey://valkey:6379/0"
 KEYS = {"values": {"OPENAI_API_KEY": "not-a-key", "ANTIPHON_PASSWORD": "something long"}}
@@ -58,15 +60,16 @@ def main() -> int:
     faults = lint()
     chart = helm_python.Chart.load(CHART)
     for shape, values in SHAPES.items():
-        documents = rendered(chart, values)
-        faults += [f"{shape}: {fault}" for fault in schema_faults(documents)]
-        faults += [f"{shape}: {fault}" for fault in promises_broken(documents)]
+        for release in RELEASES:
+            documents = rendered(chart, values, release)
+            faults += [f"{shape} ({release}): {fault}" for fault in schema_faults(documents)]
+            faults += [f"{shape} ({release}): {fault}" for fault in promises_broken(documents)]
         kinds = ", ".join(sorted(document["kind"] for document in documents))
         print(f"{shape}: {kinds}")
     for shape, (values, words) in REFUSED.items():
         try:
             chart.validate_schema(chart.merge_values(values))
-            rendered(chart, values)
+            rendered(chart, values, RELEASES[0])
         except helm_python.HelmError as error:
             if words not in str(error):
                 faults.append(f"{shape}: refused, but not for its reason: {error}")
@@ -83,9 +86,9 @@ def lint() -> list[str]:
     return [str(message["error"]) for message in report["messages"] if message["severity"] > 1]
 
 
-def rendered(chart: helm_python.Chart, values: dict[str, Any]) -> list[dict[str, Any]]:
+def rendered(chart: helm_python.Chart, values: dict[str, Any], release: str) -> list[dict[str, Any]]:
     """The chart's objects with these values."""
-    texts = chart.render(values, name="talk", namespace="voice")
+    texts = chart.render(values, name=release, namespace="voice")
     documents = []
     for path, text in sorted(texts.items()):
         if path.endswith((".yaml", ".yml")):
@@ -127,6 +130,7 @@ def promises_broken(documents: list[dict[str, Any]]) -> list[str]:
         "not root": pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001,
         "time to drain": pod["terminationGracePeriodSeconds"] > drain + 5,
         "selectors meet their pods": all(selector.items() <= labels.items() for selector in selectors),
+        "no Service's address among the settings": pod.get("enableServiceLinks") is False,
         "no token of the cluster": pod["automountServiceAccountToken"] is False,
         "a disk is one pod's": deployment["spec"]["strategy"]["type"] == "Recreate"
         or not any("persistentVolumeClaim" in each and each["name"] == "data" for each in pod["volumes"]),
