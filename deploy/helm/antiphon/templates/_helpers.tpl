@@ -22,8 +22,23 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{- /* Texts by their names: `ours`, in YAML, and `theirs`, values that come beside them or in their place. Helm holds a
+whole number as a float, which it would write as 1e+06. */ -}}
+{{- define "antiphon.texts" -}}
+{{- $texts := fromYaml .ours -}}
+{{- range $name, $value := .theirs -}}
+{{- $_ := set $texts $name (kindIs "string" $value | ternary $value (toJson $value)) -}}
+{{- end -}}
+{{- toYaml $texts -}}
+{{- end -}}
+
 {{- define "antiphon.secret" -}}
 {{- .Values.secrets.existing | default (include "antiphon.fullname" .) -}}
+{{- end -}}
+
+{{- /* Whether the Secret, ours or yours, has the operator token. Yours cannot be looked into. */ -}}
+{{- define "antiphon.operators" -}}
+{{- if or .Values.secrets.existing .Values.secrets.values.ANTIPHON_OPERATOR_TOKEN -}}yes{{- end -}}
 {{- end -}}
 
 {{- define "antiphon.serviceAccount" -}}
