@@ -12,10 +12,11 @@ import pytest
 from antiphon.app import FIRST_RETRY_S, build_application, keep_loaded
 from antiphon.app.adapters import links
 from antiphon.app.assistant import (
+    Noticing,
     conversation_defaults,
     first_choices,
-    hears_by_script,
     local_refs,
+    noticing,
     offer,
     open_assistant,
     voice,
@@ -207,17 +208,20 @@ def test_plain_silence_needs_no_turn_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "scripted"),
+    ("values", "installed", "by"),
     [
-        ({}, True),
-        ({"ear": "local"}, False),
-        ({"llm": "local"}, False),
-        ({"llm": "local", "ear": "scripted"}, True),
+        ({}, True, "scripted"),
+        ({"ear": "local"}, False, "local"),
+        ({"llm": "local"}, True, "local"),
+        ({"llm": "local", "ear": "scripted"}, True, "scripted"),
+        ({"llm": "openai"}, True, "local"),
+        ({"llm": "openai"}, False, "loudness"),
+        ({}, False, "scripted"),
     ],
 )
-def test_who_notices_speech(values: dict[str, str], scripted: bool) -> None:
+def test_who_notices_speech(values: dict[str, str], installed: bool, by: Noticing) -> None:
     wishes = settings(**values)
-    assert hears_by_script(wishes, first_choices(wishes)) is scripted
+    assert noticing(wishes, first_choices(wishes), installed=lambda: installed) == by
 
 
 def test_voices_are_named_for_people() -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import get_args
+from importlib.util import find_spec
+from typing import Literal, assert_never, get_args
 
 from antiphon.app.adapters import build_adapters, first_local
 from antiphon.app.chains import Chains, watched
@@ -27,10 +28,15 @@ from antiphon.turns.policy import TurnPolicy
 Report = Callable[[ModelProgress], None]
 Choices = dict[Spoken, tuple[ProviderChoice, ...]]
 """Who is still in question for each part, the preferred first."""
+Noticing = Literal["local", "loudness", "scripted"]
+"""How speech and the end of a turn are noticed: by models; by loudness, words and silence; or by loudness and the code
+that scripted callers speak in."""
 
 COMMON_LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "hi", "ja", "zh")
 """Shown when a recogniser knows dozens: those that the embedded voices speak, and a few more that it hears
 well."""
+
+NO_EAR = "onnxruntime, which runs the models that notice speech and judge turns, is not installed"
 
 log = logger(__name__)
 
@@ -79,7 +85,7 @@ def local_refs(settings: Settings, choices: Choices) -> dict[Kind, str]:
     first embedded one: as a fallback it is loaded, too, so that it is warm when it is needed."""
     profile, _ = chosen_profile(settings)
     refs: dict[Kind, str] = {}
-    if not hears_by_script(settings, choices):
+    if noticing(settings, choices) == "local":
         refs["vad"] = profile.vad
         if settings.turns != "silence":  # plain silence needs no model to judge it
             refs["turn"] = profile.turn
@@ -89,11 +95,21 @@ def local_refs(settings: Settings, choices: Choices) -> dict[Kind, str]:
     return refs
 
 
-def hears_by_script(settings: Settings, choices: Choices) -> bool:
-    """Whether a loudness threshold notices speech, and no model."""
-    if settings.ear == "auto":
-        return all(chain[0].provider == "scripted" for chain in choices.values())
-    return settings.ear == "scripted"
+def embedded_ear() -> bool:
+    """Whether what runs its models is installed."""
+    return find_spec("onnxruntime") is not None
+
+
+def noticing(
+    settings: Settings, choices: Choices, *, installed: Callable[[], bool] = embedded_ear
+) -> Noticing:
+    """As the setting says; ``auto`` takes the best there is, for an installation that asks vendors only has no
+    models."""
+    if settings.ear != "auto":
+        return settings.ear
+    if all(chain[0].provider == "scripted" for chain in choices.values()):
+        return "scripted"
+    return "local" if installed() else "loudness"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +131,16 @@ async def _open_providers(
     adapters = await build_adapters(settings, choices, local, vendors)
     for problem in await vendors.warm():
         log.warning("a provider does not answer yet", provider=problem.provider, problem=problem.message)
-    if hears_by_script(settings, choices):
-        ear = Ear(detector=ScriptedVoiceDetector(), turn_model=ScriptedTurnModel(), depths=local.depths)
-    else:
-        ear = Ear(detector=local.voice_detector(), turn_model=local.turn_model(), depths=local.depths)
+    match noticing(settings, choices):
+        case "local":
+            ear = Ear(detector=local.voice_detector(), turn_model=local.turn_model(), depths=local.depths)
+        case "loudness":
+            log.warning("speech is noticed by its loudness", problem=NO_EAR)
+            ear = Ear(detector=ScriptedVoiceDetector(), turn_model=None, depths=local.depths)
+        case "scripted":
+            ear = Ear(detector=ScriptedVoiceDetector(), turn_model=ScriptedTurnModel(), depths=local.depths)
+        case never:
+            assert_never(never)
     return Chains(settings, adapters), ear
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from antiphon.app.adapters import asks_vendors, check_choices
-from antiphon.app.assistant import first_choices, local_refs
+from antiphon.app.assistant import NO_EAR, first_choices, local_refs, noticing
 from antiphon.app.local import catalog_entry, chosen_profile
 from antiphon.app.scripted import check_scripted
 from antiphon.cli.finding import Finding
@@ -121,6 +121,13 @@ def provider_findings(settings: Settings) -> Iterator[Finding]:
 
 def runtime_findings(settings: Settings) -> Iterator[Finding]:
     """Whether the libraries that run the embedded models are installed."""
+    if noticing(settings, first_choices(settings)) == "loudness":
+        yield Finding(
+            about="ear",
+            level="note",
+            text=f"speech is noticed by its loudness, and words and silence alone end a turn: {NO_EAR}.",
+            advice="In noisy rooms better: pip install 'antiphon[local]', or the image of the kind `local`.",
+        )
     needed = {
         module: extra
         for kind in local_refs(settings, first_choices(settings))

@@ -104,7 +104,8 @@ class Settings(BaseModel):
     ear: Literal["auto", "local", "scripted"] = setting(
         "auto",
         "Who notices speech and the end of a turn: the embedded models (`local`), or a loudness "
-        "threshold (`scripted`). `auto` is `scripted` only when asr, llm and tts all are.",
+        "threshold (`scripted`). `auto` is `scripted` when asr, llm and tts all are, and loudness, words and silence "
+        "where onnxruntime is not installed, as in the `slim` image.",
         group="Models",
     )
     models: Folder = setting(
