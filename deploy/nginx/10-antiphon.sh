@@ -17,6 +17,11 @@ fill_in() {
     for network in $(echo "${OPERATOR_NETWORK:-127.0.0.1/32}" | tr ',' ' '); do
         OPERATORS="${OPERATORS}allow $network; "
     done
+    REAL_IP=''
+    for network in $(echo "${PROXY_NETWORK:-}" | tr ',' ' '); do
+        REAL_IP="${REAL_IP}set_real_ip_from $network; "
+    done
+    [ -z "$REAL_IP" ] || REAL_IP="${REAL_IP}real_ip_header ${PROXY_HEADER:-X-Forwarded-For}; real_ip_recursive on;"
     # A group of replicas that is looked up again and remembers who failed needs nginx 1.27.3. An older one looks the
     # name up again, too, but asks a replica that hangs again and again.
     version=$(nginx -v 2>&1 | sed 's,.*nginx/\([0-9.]*\).*,\1,')
@@ -29,10 +34,10 @@ fill_in() {
         UPSTREAM="# nginx $version: no group that is looked up again"
         echo "nginx $version keeps no memory of replicas that fail; 1.27.3 or newer does" >&2
     fi
-    export PORT_SUFFIX OPERATORS REPLICAS UPSTREAM
+    export PORT_SUFFIX OPERATORS REAL_IP REPLICAS UPSTREAM
     # shellcheck disable=SC2016
     # Only these names: $host and its like are nginx's own.
-    names='${DOMAIN} ${RESOLVER} ${OPERATORS} ${HSTS_SECONDS} ${CONNECTIONS_PER_ADDRESS} ${REQUESTS_PER_SECOND} ${TICKETS_PER_SECOND} ${PORT_SUFFIX} ${REPLICAS} ${UPSTREAM}'
+    names='${DOMAIN} ${RESOLVER} ${OPERATORS} ${REAL_IP} ${HSTS_SECONDS} ${CONNECTIONS_PER_ADDRESS} ${REQUESTS_PER_SECOND} ${TICKETS_PER_SECOND} ${PORT_SUFFIX} ${REPLICAS} ${UPSTREAM}'
     mkdir -p /tmp/conf.d /tmp/tls/new
     envsubst "$names" </etc/antiphon/antiphon.conf.template >/tmp/conf.d/antiphon.conf
     cat >/tmp/tls/try.conf <<'EOF'

@@ -7,6 +7,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -214,3 +215,15 @@ def test_who_asks_too_much_is_told_so(strict: Stack) -> None:
     assert refused
     assert "Content-Security-Policy" in refused[0].headers
     assert {answer.status_code for answer in answers} == {200, 429}
+
+
+def test_a_proxy_in_front_that_is_named_says_who_calls(tmp_path: Path) -> None:
+    """Docker's networks, from which this test comes, stand for a CDN's."""
+    with stack(
+        tmp_path, PROXY_NETWORK="172.16.0.0/12,192.168.0.0/16,10.0.0.0/8", PROXY_HEADER="CF-Connecting-IP"
+    ) as made:
+        with client(made) as asking:
+            told = asking.get("/health", headers={"CF-Connecting-IP": "198.51.100.7"})
+        [nginx] = made.containers("nginx")
+        line = json.loads(log_has(nginx, told.headers["X-Request-ID"]))
+        assert line["address"] == "198.51.100.7"
