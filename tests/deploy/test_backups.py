@@ -15,7 +15,7 @@ KINDS = {"asr", "llm", "tts"}
 
 def commands() -> list[str]:
     """The guide's, block by block: backup and restore of one server, then those of replicas."""
-    guide = (ROOT / "docs" / "deploy.md").read_text()
+    guide = (ROOT / "docs" / "deploy" / "backups.md").read_text()
     section = guide.partition("\n## Backups\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
     return ["\n".join(line.removeprefix("$ ") for line in block.splitlines()) for block in blocks]
@@ -41,6 +41,13 @@ def settled(made: Stack) -> dict[str, Any]:
             return found
         before = found
     raise AssertionError(f"the call's entries do not come: {before}")
+
+
+def test_a_backup_is_no_part_of_the_repository() -> None:
+    kept = re.findall(r"docker compose cp \S+ (\S+)", "\n".join(commands()))
+    assert len(kept) == 2
+    for name in kept:
+        run("git", "check-ignore", f"deploy/{name}", cwd=ROOT)
 
 
 def calls(found: dict[str, Any]) -> int:

@@ -115,7 +115,7 @@ def hung(name: str) -> Iterator[None]:
 
 
 def remembers(made: Stack) -> bool:
-    """Whether this nginx knows of a replica that it failed; an older one (docs/deploy.md) only passes over it."""
+    """Whether this nginx knows of a replica that it failed; an older one only passes over it."""
     [nginx] = made.containers("nginx")
     version = inside(nginx, "nginx", "-v").rpartition("/")[2].split()[0]
     return tuple(int(part) for part in version.split(".")) >= (1, 27, 3)

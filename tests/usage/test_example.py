@@ -20,7 +20,7 @@ from antiphon.usage.price_row import FIELDS, UNITS
 from antiphon.usage.prices import PriceBook, open_prices, parse_prices
 
 PAGE = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8")
-DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy" / "sizing.md").read_text(encoding="utf-8")
 DAY = date(2026, 11, 23)
 INSTRUCTIONS = 240
 """Tokens."""

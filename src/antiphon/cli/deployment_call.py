@@ -351,7 +351,7 @@ async def _watch_finding(line: Line, seconds: float) -> Finding:
                 about="deploy",
                 level="fail",
                 text=f"the call was lost ({line.closed[0]} {line.closed[1]}) and could not be taken up again.",
-                advice="Is a second replica running? ./rolling-update keeps one ready (docs/deploy.md).",
+                advice="Is a second replica running? ./rolling-update keeps one ready (docs/deploy/operations.md).",
             )
         moves, longest = moves + 1, max(longest, loop.time() - lost_at)
     text = f"{moves} move{'s' * (moves != 1)} in {seconds:.0f} s; longest gap {longest:.1f} s"
@@ -367,7 +367,7 @@ async def _watch_finding(line: Line, seconds: float) -> Finding:
             about="deploy",
             level="note",
             text=f"{text}: callers hear it.",
-            advice="Keep a replica ready while another leaves: ./rolling-update (docs/deploy.md).",
+            advice="Keep a replica ready while another leaves: ./rolling-update (docs/deploy/operations.md).",
         )
     return Finding(about="deploy", level="ok", text=f"{text}, was told before" if moves else text)
 
