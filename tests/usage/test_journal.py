@@ -9,7 +9,7 @@ from asyncio import create_subprocess_exec, subprocess
 from pathlib import Path
 
 import pytest
-from tests.usage.test_ledger import EVER, batch, entry
+from tests.usage.test_ledger import EVER, UNHOLDABLE, batch, entry
 
 from antiphon.errors import StoreUnavailable
 from antiphon.usage.books import SOON
@@ -114,6 +114,17 @@ async def test_a_line_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path) -
     books = SqliteBooks(tmp_path)
     assert await ids(books) == ["e1", "e3"]
     books.close()
+
+
+async def test_what_the_ledger_cannot_hold_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for one in (*UNHOLDABLE, entry(3)):
+        journal.note(one)
+    journal.close()
+    books = SqliteBooks(tmp_path)
+    assert await ids(books) == ["e3"]
+    books.close()
+    assert journals(tmp_path) == []
 
 
 async def test_a_journal_of_another_version_is_left_as_it_is(tmp_path: Path) -> None:

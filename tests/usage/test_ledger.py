@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,11 +13,11 @@ import pytest
 from tests.usage.till import NOON, Clock, open_till, words
 from tests.valkey_server import ValkeyServer
 
-from antiphon.conversation.events import ProviderCall
+from antiphon.conversation.events import MOST, ProviderCall
 from antiphon.errors import StoreUnavailable
 from antiphon.providers.base import Usage
 from antiphon.store.valkey import open_valkey
-from antiphon.usage.books import Batch, Books
+from antiphon.usage.books import Batch, Books, Written
 from antiphon.usage.budgets import Limits
 from antiphon.usage.entry import Entry, entry_of
 from antiphon.usage.prices import Priced
@@ -135,6 +135,104 @@ async def test_old_days_are_deleted_and_nothing_else(opening: Open) -> None:
         assert dict(await books.spent(old)) == {}
         assert dict(await books.spent(TODAY)) == {"day 2026-11-23": 10, "key 2026-11-23 ann": 10}
         assert await books.by("session", *EVER) == {"s1": 10}
+
+
+UNHOLDABLE = (entry(1)._replace(model="\ud800x"), entry(2)._replace(input_tokens=10**23))
+"""What no ledger can write down, or add up."""
+
+
+@pytest.mark.real_time
+async def test_an_entry_that_cannot_be_held_is_left_out_and_the_others_are_not(opening: Open) -> None:
+    async with opening() as books:
+        written = await books.append(batch(*UNHOLDABLE, entry(3)))
+        assert (written.left_out, written.spent["day 2026-11-23"]) == (2, 10)
+        assert [one.id async for one in books.entries(*EVER)] == ["e3"]
+
+
+@pytest.mark.parametrize(
+    ("said", "booked"),
+    [
+        (Usage(input_tokens=10**4_000, output_tokens=-5), (MOST, 0)),
+        (Usage(input_tokens=2**63, output_tokens=5), (MOST, 5)),
+        (Usage(audio_s=float("nan"), input_tokens=7), (7, 0)),
+    ],
+)
+async def test_a_vendor_may_count_and_name_what_it_likes(
+    tmp_path: Path, said: Usage, booked: tuple[int, int]
+) -> None:
+    books = SqliteBooks(tmp_path)
+    async with open_till(books) as till:
+        till.calls(
+            "s1", ProviderCall(kind="llm", provider="openai:gpt-4o", model="\ud800\n" * 90, usage=said)
+        )
+        till.calls("s1", words(100))
+        await till.keeper.written()
+        found = {one.provider: one async for one in books.entries(*EVER)}
+        odd = found["openai"]
+        assert (odd.model, odd.input_tokens, odd.output_tokens) == ("\ufffd" * 100, *booked)
+        assert found["scripted"].micros == 1_500
+        assert till.keeper.totals().lost == 0
+    books.close()
+
+
+@pytest.mark.parametrize("tokens", [10**4_000, 2**53])
+async def test_what_cannot_be_has_a_cost_that_can_be_added_up(tmp_path: Path, tokens: int) -> None:
+    books = SqliteBooks(tmp_path)
+    dear = '[[price]]\nprovider="x"\nmodel="m"\nunit="million_characters"\nprice=1e60'
+    async with open_till(books, prices=dear) as till:
+        till.calls("s1", *[words(tokens, provider="x:m") for _ in range(1_200)])
+        await till.keeper.written()
+        (line,) = await books.lines(TODAY, TODAY)
+        assert (line.micros, line.characters) == (1_200 * MOST, 1_200 * MOST)
+        assert till.keeper.totals().spent == 1_200 * MOST
+    books.close()
+
+
+class Stumbling(SqliteBooks):
+    """Books with a mistake of ours in them, the first time that they are written and whenever they are looked at."""
+
+    stumbled = False
+
+    async def append(self, batch: Batch) -> Written:
+        if not self.stumbled:
+            self.stumbled = True
+            raise KeyError("a mistake")
+        return await super().append(batch)
+
+    async def spent(self, day: date) -> Mapping[str, int]:
+        raise KeyError("another")
+
+
+async def test_a_mistake_of_ours_loses_one_batch_and_stops_nothing(tmp_path: Path) -> None:
+    books = Stumbling(tmp_path)
+    async with open_till(books, limits=Limits(day=10**6)) as till:
+        await till.allowance.reserve(session_id="s1", turn_id="t1")
+        till.calls("s1", words(100))
+        till.allowance.settle(session_id="s1", turn_id="t1")
+        await till.keeper.written()
+        till.calls("s1", words(10))
+        await till.keeper.written()
+        totals = till.keeper.totals()
+        assert (totals.lost, totals.unwritten, totals.held) == (1, 0, 0)
+        assert [alert.name for alert in till.alerts] == ["ledger lost"]
+        assert await books.by("day", *EVER) == {"2026-11-23": 150}
+        till.clock.passes(86_400)
+        await asyncio.sleep(11)  # the new day is looked up, in vain
+        till.calls("s1", words(1))
+        await till.keeper.written()
+        assert till.keeper.totals().spent == 15
+    books.close()
+
+
+async def test_budgets_go_on_counting_what_a_mistake_lost(tmp_path: Path) -> None:
+    books = Stumbling(tmp_path)
+    async with open_till(books) as till:
+        for expected in (1_500, 3_000):
+            books.stumbled = False
+            till.calls("s1", words(100))
+            await till.keeper.written()
+            assert till.keeper.totals().spent == expected
+    books.close()
 
 
 async def test_calls_are_booked_as_they_end_and_written_soon(tmp_path: Path) -> None:

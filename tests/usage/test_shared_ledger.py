@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,15 +12,17 @@ from typing import Any
 
 import pytest
 from tests.usage.test_journal import protected
-from tests.usage.test_ledger import EVER, TODAY, batch, entry
+from tests.usage.test_ledger import EVER, TODAY, UNHOLDABLE, batch, entry
 from tests.usage.till import open_till, words
 from tests.valkey_server import ValkeyServer
 
+from antiphon.conversation.events import MOST
 from antiphon.errors import StoreUnavailable
 from antiphon.store.valkey import Valkey, open_valkey
+from antiphon.usage import valkey_scripts as scripts
 from antiphon.usage.budgets import Limits
 from antiphon.usage.sqlite_books import SqliteBooks
-from antiphon.usage.valkey_books import PREFIX, SESSION_MS, ValkeyBooks
+from antiphon.usage.valkey_books import PREFIX, SESSION_MS, ValkeyBooks, _packed
 
 SESSIONS = 3_000
 
@@ -134,6 +137,36 @@ async def test_a_store_that_is_away_at_the_start_gets_it_when_it_is_back(
         assert (await books.spent(TODAY))["day 2026-11-23"] == 20
         assert journals(tmp_path) == []
         books.close()
+
+
+@pytest.mark.real_time
+async def test_what_the_store_cannot_hold_holds_up_nothing(valkey: ValkeyServer, tmp_path: Path) -> None:
+    async with open_valkey(valkey.url) as connection:
+        killed = ValkeyBooks(connection, folder=tmp_path)
+        for one in (*UNHOLDABLE, entry(3)):
+            killed.note(one)
+        killed.close()
+        books = ValkeyBooks(connection, folder=tmp_path)
+        assert dict(await books.spent(TODAY)) == {"day 2026-11-23": 10}
+        assert journals(tmp_path) == []
+        books.close()
+
+
+@pytest.mark.real_time
+async def test_a_batch_that_cannot_be_added_up_is_refused_before_any_of_it_is_written(
+    valkey: ValkeyServer,
+) -> None:
+    """As a replica of another version may send it: what a script has written when it breaks off would stay."""
+    async with shared(valkey) as (connection, books):
+        entries = [{**_packed(entry(1)), "sums": [1, amount]} for amount in (10, 2**60)]
+        document = {"id": "b", "entries": entries, "released": [], "told": [], "limits": {}, "thresholds": [],
+                    "sums": ["calls", "micros"]}  # fmt: skip
+        names = [PREFIX + name for name in scripts.NAMES]
+        with pytest.raises(StoreUnavailable, match="refused a request"):
+            await connection.script(scripts.APPEND)(keys=names, args=[PREFIX, json.dumps(document), 1, 1])
+        assert await keys(connection) == {}
+        dearest = [entry(n, MOST) for n in range(500)]
+        assert (await books.append(batch(*dearest))).spent["day 2026-11-23"] == 500 * MOST
 
 
 @pytest.mark.real_time

@@ -6,10 +6,21 @@ Every ``at_s`` is seconds on the session's audio clock: sound received since the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 from antiphon.providers.base import Usage
+
+LONGEST_NAME = 100
+"""Characters of a name that a vendor gives; model paths are the longest."""
+
+MOST = 10**12
+"""Of anything that one request is said to have used. Nine million such requests still add up in 64 bits."""
+
+COUNTS = ("audio_s", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "characters")
+"""The numbers in ``Usage``."""
+
+Count = TypeVar("Count", int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +143,35 @@ class ProviderCall:
     total_ms: float = 0.0
     cached: bool = False
     """Answered from our own cache: nothing is billed."""
+
+    def __post_init__(self) -> None:
+        """A vendor may name and count what it likes; whoever is told writes UTF-8, and adds up in 64 bits."""
+        for name in ("model", "outcome", "finish_reason"):
+            told: str = getattr(self, name)
+            if len(told) > LONGEST_NAME or not told.isprintable():
+                object.__setattr__(self, name, _printable(told[:LONGEST_NAME]))
+        if not all(0 <= getattr(self.usage, name) <= MOST for name in COUNTS):
+            object.__setattr__(self, "usage", _believable(self.usage))
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+
+
+def _believable(usage: Usage) -> Usage:
+    return replace(
+        usage,
+        audio_s=_believed(usage.audio_s),
+        input_tokens=_believed(usage.input_tokens),
+        cached_tokens=_believed(usage.cached_tokens),
+        cache_write_tokens=_believed(usage.cache_write_tokens),
+        output_tokens=_believed(usage.output_tokens),
+        characters=_believed(usage.characters),
+    )
+
+
+def _believed(count: Count) -> Count:
+    return min(count, type(count)(MOST)) if count >= 0 else type(count)(0)  # a NaN is not, either
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

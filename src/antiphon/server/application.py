@@ -301,7 +301,7 @@ class Application:
         except Exception:
             # The edge: the server stays up to say that it is not ready, and why is in its log.
             log.exception("loading failed")
-            self.readiness.fail(AntiphonError("the models could not be loaded; the server's log says why"))
+            self.readiness.fail(AntiphonError("the server could not be made ready; its log says why"))
 
     async def health(self) -> JSONResponse:
         """Alive: the loop turns, and all that runs beside it."""

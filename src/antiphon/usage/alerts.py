@@ -141,8 +141,20 @@ def ledger_alert(problem: str) -> Alert:
     return Alert(
         kind="ledger",
         severity="critical",
-        message=f"{problem}. Calls go on; entries are kept in memory and written when it can be.",
+        message=f"{problem}{'' if problem.endswith(('.', '?', '!')) else '.'} "
+        "Calls go on; entries are kept in memory and written when it can be.",
         name=f"ledger {problem}",
+    )
+
+
+def lost_alert() -> Alert:
+    """Entries were given up, or were none that a ledger can hold."""
+    return Alert(
+        kind="ledger",
+        severity="critical",
+        message="Entries of the ledger are lost: it could not be written for too long, or could not hold them. "
+        "The server's log says why; what they cost is in the vendors' invoices only.",
+        name="ledger lost",
     )
 
 

@@ -19,11 +19,11 @@ from itertools import count
 
 import structlog
 
-from antiphon.conversation.events import Event, ProviderCall
+from antiphon.conversation.events import COUNTS, MOST, Event, ProviderCall
 from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import StoreUnavailable
 from antiphon.store.retention import first_kept
-from antiphon.usage.alerts import Alert, ledger_alert, threshold_alert, unpriced_alert
+from antiphon.usage.alerts import Alert, ledger_alert, lost_alert, threshold_alert, unpriced_alert
 from antiphon.usage.books import Batch, Books, Crossed, Written
 from antiphon.usage.budgets import Limits, Past, Tally
 from antiphon.usage.calendar import Calendar
@@ -107,6 +107,7 @@ class Bookkeeper:
         """Thresholds that the operator does not know of yet, and this server tells of."""
         self._all_told = asyncio.Event()
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(8),) for number in count(1))
+        self._told_of_counts = False
         self._turn_cost: dict[str, int] = {}
         self.dearest_turn = 0.0
         """Micro-dollars of the dearest turn of late: what a reservation has to cover."""
@@ -155,6 +156,9 @@ class Bookkeeper:
         )
         if priced is None:
             self._note_unpriced(f"{entry.provider}:{entry.model}")
+        if not self._told_of_counts and any(getattr(call.usage, name) >= MOST for name in COUNTS):
+            self._told_of_counts = True
+            log.warning("a provider counts what cannot be: booked as less", provider=call.provider, most=MOST)
         for account in entry.accounts:
             self.tally.expect(account, entry.micros or 0)
         self._turn_cost[session_id] = self._turn_cost.get(session_id, 0) + (entry.micros or 0)
@@ -197,15 +201,15 @@ class Bookkeeper:
     def _give_up(self, item: Entry | _Released | _Told) -> None:
         match item:
             case Entry():
-                self.lost += 1
-                if self.lost == 1:
-                    self.alert(
-                        ledger_alert("the ledger could not be written for so long that entries are lost")
-                    )
+                self._lose(1)
             case _Released():
                 self.tally.release(item.id)
             case _Told():
                 pass  # it is told of once more
+
+    def _lose(self, entries: int) -> None:
+        self.lost += entries
+        self.alert(lost_alert())
 
     async def load(self) -> None:
         """What was spent before this start. A ledger that cannot be read is no reason not to serve."""
@@ -221,6 +225,9 @@ class Bookkeeper:
             await what()
         except StoreUnavailable as error:
             self.alert(ledger_alert(error.message))
+        except Exception:
+            # The edge: whatever it is, calls and what can be written go on.
+            log.exception("the ledger cannot be looked at")
 
     async def run(self) -> None:
         """Write until ``stop``, then what is left. Safe to cancel: what is left is lost then."""
@@ -286,6 +293,10 @@ class Bookkeeper:
         except StoreUnavailable as error:
             self.alert(ledger_alert(error.message))
             return False
+        except Exception:
+            # The edge, as above: what raises this will do so again, and others wait behind it.
+            log.exception("a batch of the ledger is given up", entries=len(batch.entries))
+            written = Written(left_out=len(batch.entries))
         self._writing = None
         self._count(batch, written)
         if not self._queue:
@@ -310,9 +321,13 @@ class Bookkeeper:
             for account in entry.accounts:
                 costs[account] = costs.get(account, 0) + (entry.micros or 0)
         for account, micros in costs.items():
-            self.tally.book(account, micros, written.spent.get(account, micros))
+            # Budgets go on counting what the ledger could not hold.
+            known = self.tally.booked.get(account, 0) + micros
+            self.tally.book(account, micros, written.spent.get(account, known))
         for id in batch.released:
             self.tally.release(id)
+        if written.left_out:
+            self._lose(written.left_out)
         for crossed in written.crossed:
             self._tell(crossed)
 

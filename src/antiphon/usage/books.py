@@ -44,6 +44,8 @@ class Written:
     """Account → micro-dollars in all, for the accounts that the batch touched."""
     crossed: tuple[Crossed, ...] = ()
     """To be told of by whoever wrote the batch."""
+    left_out: int = 0
+    """Entries that no ledger can hold: reported, and not tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from itertools import combinations
 from math import lcm
 from pathlib import Path
 
-from antiphon.conversation.events import ProviderCall
+from antiphon.conversation.events import MOST, ProviderCall
 from antiphon.errors import SettingsError
 from antiphon.providers.metering import Kind
 from antiphon.usage.price_row import Meter, PriceRow, RowError, parse_row
@@ -265,7 +265,7 @@ def _priced(tariff: Tariff, call: ProviderCall) -> Priced:
         if not amount and call.kind == "tts" and counter.per_character:
             amount, estimated = counter.per_character * call.usage.characters, True
         parts += counter.billed(amount) * counter.weight
-    return Priced(micros=_half_even(parts, tariff.whole), estimated=estimated)
+    return Priced(micros=min(_half_even(parts, tariff.whole), MOST), estimated=estimated)
 
 
 def _half_even(parts: int, whole: int) -> int:

@@ -102,6 +102,15 @@ SELECT kind, provider, model, COUNT(*), SUM(outcome NOT IN ('ok', 'cancelled')),
 FROM calls WHERE day BETWEEN ? AND ? GROUP BY kind, provider, model ORDER BY kind, provider, model
 """
 
+UNBINDABLE = (
+    OverflowError,
+    UnicodeEncodeError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What SQLite's module raises for a value that a column cannot hold."""
+
 T = TypeVar("T")
 
 log = structlog.stdlib.get_logger(__name__)
@@ -321,8 +330,16 @@ def _rescue(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
 def _append(connection: sqlite3.Connection, batch: Batch, now: float) -> Written:
     with _transaction(connection):
         touched: dict[str, int] = {}
+        left_out = 0
         for entry in batch.entries:
-            new = connection.execute(INSERT, entry).rowcount == 1
+            try:
+                new = connection.execute(INSERT, entry).rowcount == 1
+            except UNBINDABLE as error:
+                left_out += 1
+                log.error(
+                    "an entry that the ledger cannot hold is left out", entry=entry.id, problem=repr(error)
+                )
+                continue
             for account in entry.accounts:
                 touched[account] = touched.get(account, 0) + ((entry.micros or 0) if new else 0)
         spent = {
@@ -331,7 +348,7 @@ def _append(connection: sqlite3.Connection, batch: Batch, now: float) -> Written
         }
         crossed = tuple(_crossed(connection, batch, spent, now))
         connection.executemany(TOLD, [(name,) for name in batch.told])
-        return Written(spent=spent, crossed=crossed)
+        return Written(spent=spent, crossed=crossed, left_out=left_out)
 
 
 def _crossed(

@@ -86,9 +86,10 @@ class ValkeyBooks:
         return written
 
     async def _write(self, batch: Batch) -> Written:
+        entries = _packed_ones(batch.entries)
         document = {
             "id": batch.id,
-            "entries": [_packed(entry) for entry in batch.entries],
+            "entries": entries,
             "released": list(batch.released),
             "told": list(batch.told),
             "limits": dict(batch.limits),
@@ -100,6 +101,7 @@ class ValkeyBooks:
         return Written(
             spent={account: int(total) for account, total in spent},
             crossed=tuple(Crossed.of(name, int(total)) for name, total in crossed),
+            left_out=len(batch.entries) - len(entries),
         )
 
     async def _take_over(self) -> None:
@@ -211,13 +213,28 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def _packed_ones(entries: Sequence[Entry]) -> list[dict[str, object]]:
+    """Those that the store can hold; the others are reported."""
+    packed = []
+    for entry in entries:
+        try:
+            packed.append(_packed(entry))
+        except (TypeError, ValueError) as error:
+            log.error("an entry that the store cannot hold is left out", entry=entry.id, problem=repr(error))
+    return packed
+
+
 def _packed(entry: Entry) -> dict[str, object]:
-    """What the script needs of an entry."""
+    """What the script needs of an entry. ValueError for one that the store cannot hold."""
     micros = entry.micros or 0
     failed = int(entry.outcome not in ("ok", "cancelled"))
     sums = (1, failed, entry.audio_ms, entry.input_tokens, entry.cached_tokens, entry.output_tokens,
             entry.characters, micros, int(entry.micros is None), micros * entry.speculative,
             micros * entry.cancelled)  # fmt: skip
+    row = json.dumps(entry[1:], ensure_ascii=False, separators=(",", ":"))
+    row.encode()  # what UTF-8 cannot write is no text for the store either
+    if not all(-scripts.EXACT <= amount <= scripts.EXACT for amount in sums):
+        raise ValueError("a number beyond what a script can add up")
     return {
         "id": entry.id,
         "day": entry.day,
@@ -228,7 +245,7 @@ def _packed(entry: Entry) -> dict[str, object]:
         "accounts": list(entry.accounts),
         "line": "\t".join((entry.kind, entry.provider, entry.model)),
         "sums": sums,
-        "row": json.dumps(entry[1:], ensure_ascii=False, separators=(",", ":")),
+        "row": row,
     }
 
 

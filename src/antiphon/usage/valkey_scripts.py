@@ -20,6 +20,9 @@ from __future__ import annotations
 NAMES = ("held", "asks", "expiry", "days", "untold")
 """The keys that every script is given; those of days and sessions begin with the prefix, its first argument."""
 
+EXACT = 2**53
+"""Lua's numbers are floats: whole ones are exact up to here."""
+
 START = """
 local prefix, held, asks, expiry, days, untold = ARGV[1], KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local time = redis.call('TIME')
@@ -74,6 +77,14 @@ APPEND = (
     START
     + """
 local batch, taken, kept = cjson.decode(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+-- What a script has written stays when it breaks off, and is not counted again: all is looked at first.
+for _, entry in ipairs(batch.entries) do
+  for _, amount in ipairs(entry.sums) do
+    if amount ~= math.floor(amount) or math.abs(amount) > """
+    + str(EXACT)
+    + """ then return redis.error_reply('ERR ' .. entry.id .. ' has a number that cannot be added up') end
+  end
+end
 local touched, order = {}, {}
 for _, entry in ipairs(batch.entries) do
   local day = entry.day
@@ -98,7 +109,7 @@ for _, entry in ipairs(batch.entries) do
 end
 local spent, crossed = {}, {}
 for _, account in ipairs(order) do
-  local total = redis.call('HINCRBY', at('spent', account), account, touched[account])
+  local total = redis.call('HINCRBY', at('spent', account), account, string.format('%.0f', touched[account]))
   spent[#spent + 1] = {account, total}
   local limit = batch.limits[account]
   for _, threshold in ipairs(batch.thresholds) do
