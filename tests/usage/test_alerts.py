@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx2
+import pytest
 from tests.usage.till import NOON, open_till, words
 
-from antiphon.usage.alerts import Alert, Alerts, threshold_alert
+from antiphon.usage.alerts import Alert, Alerts, ledger_alert, threshold_alert
 from antiphon.usage.books import Crossed
 from antiphon.usage.budgets import Limits
 from antiphon.usage.sqlite_books import SqliteBooks
@@ -177,3 +178,15 @@ def test_a_conversations_budget_and_a_keys_end_nothing_else() -> None:
         "Today's budget of the API key the shop is 100 % spent: $2.00 of $2.00; "
         "who calls with this key is answered by the cheaper models until midnight."
     )
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        ("the disk is full", "the disk is full. Calls go on"),
+        ("it cannot be reached; is it running?", "it cannot be reached; is it running? Calls go on"),
+        ("Give it some room.", "Give it some room. Calls go on"),
+    ],
+)
+def test_a_problem_with_a_mark_at_its_end_gets_no_other(problem: str, said: str) -> None:
+    assert ledger_alert(problem).message.startswith(said)
