@@ -232,9 +232,9 @@ async def test_old_prices_are_told_of_before_the_first_call(tmp_path: Path) -> N
     ]
 
 
-async def test_a_price_that_ends_is_told_of_on_that_day(tmp_path: Path) -> None:
+async def test_a_price_that_grows_old_is_told_of_on_that_day(tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
-    own.write_text(PRICED + "retired = 2026-11-24\n")
+    own.write_text(PRICED + "verified = 2026-05-27\n")
     wishes, alerts = settings(tmp_path, prices=str(own)), list[Alert]()
     clock = Clock(wall=NOON + 43_200 - 600)
     async with open_costs(wishes, wall=lambda: clock.wall) as costs, open_assistant(wishes, ignore) as loaded:

@@ -175,6 +175,90 @@ def test_a_new_price_holds_from_its_day_and_an_old_one_is_better_than_none() -> 
     assert len(prices.stale(date(2027, 6, 1))) == 2
 
 
+GPT_4O = call("openai:gpt-4o", input_tokens=10**6, output_tokens=10**6)
+"""12.50 dollars by the shipped rows."""
+CHEAP = (
+    '[[price]]\nprovider="openai"\nmodel="gpt-4o"\nunit="million_input_tokens"\nprice=0.01\nDAYS\n'
+    '[[price]]\nprovider="openai"\nmodel="gpt-4o"\nunit="million_output_tokens"\nprice=0.01\nDAYS\n'
+)
+FREE = '[[price]]\nprovider="openai"\nmodel="gpt-4o"\nunit="free"\nDAYS\n'
+
+
+@pytest.mark.parametrize("days", ["valid_from=2026-11-24", "retired=2026-11-23"])
+@pytest.mark.parametrize("rows", [CHEAP, FREE])
+def test_an_own_price_does_not_win_on_days_on_which_it_does_not_hold(
+    tmp_path: Path, rows: str, days: str
+) -> None:
+    own = tmp_path / "prices.toml"
+    own.write_text(rows.replace("DAYS", days))
+    prices = open_prices(own)
+    own_cost = 20_000 if rows is CHEAP else 0
+    before, after = (12_500_000, own_cost) if "valid" in days else (own_cost, 12_500_000)
+    assert cost(prices, GPT_4O, date(2026, 11, 22)) == before
+    assert cost(prices, GPT_4O, DAY) == 12_500_000
+    assert cost(prices, GPT_4O, date(2026, 11, 24)) == after
+    assert prices.stale(DAY, prices.in_use(DAY)) == []
+
+
+def test_a_price_does_not_hold_before_its_day_though_there_is_no_other() -> None:
+    prices = book('[[price]]\nprovider="x"\nmodel="m"\nunit="minute"\nprice=1\nvalid_from=2026-11-24')
+    minute = call("x:m", "asr", audio_s=60.0)
+    assert (cost(prices, minute), prices.knows("x:m", "asr", DAY)) == (None, False)
+    assert cost(prices, minute, date(2026, 11, 24)) == 1_000_000
+
+
+def test_of_prices_that_are_over_the_last_is_taken() -> None:
+    row = '[[price]]\nprovider="x"\nmodel="m"\n'
+    prices = book(
+        f'{row}unit="free"\nretired=2026-01-01\n'
+        f'{row}unit="minute"\nprice=2\nvalid_from=2026-01-01\nretired=2026-06-01'
+    )
+    assert cost(prices, call("x:m", "asr", audio_s=60.0)) == 2_000_000
+
+
+def test_where_only_half_a_price_holds_the_other_half_may_be_over() -> None:
+    row = '[[price]]\nprovider="x"\nmodel="m"\nprice=1\n'
+    prices = book(f'{row}unit="million_input_tokens"\n{row}unit="million_output_tokens"\nretired=2026-06-01')
+    assert cost(prices, call("x:m", input_tokens=7, output_tokens=5)) == 12
+
+
+@pytest.mark.parametrize("alone", ['unit="free"', 'unit="request"\nprice=1', 'unit="compute_hour"\nprice=9'])
+@pytest.mark.parametrize(
+    ("near", "expected"),
+    [
+        ('unit="compute_hour"\nprice=3600', 1_000_000),
+        ('unit="request"\nprice=0.5', 500_000),
+        ('unit="free"', 0),
+        ('unit="million_input_tokens"\nprice=1\nROWunit="million_output_tokens"\nprice=1', 2_000_000),
+    ],
+)
+def test_a_row_for_all_models_ends_no_nearer_one_and_adds_nothing_to_it(
+    near: str, expected: int, alone: str
+) -> None:
+    row = '[[price]]\nprovider="vllm"\nmodel="big"\n'
+    prices = book(f'[[price]]\nprovider="vllm"\nmodel="*"\n{alone}\n{row}{near.replace("ROW", row)}')
+    big = call("vllm:big", input_tokens=10**6, output_tokens=10**6, total_ms=1_000.0)
+    assert cost(prices, big) == expected
+    assert prices.knows("vllm:small", "tts", DAY)
+
+
+def test_a_fee_for_each_request_is_added_to_the_tokens_of_the_same_name() -> None:
+    row = '[[price]]\nprovider="x"\nmodel="m*"\n'
+    rows = 'unit="request"\nprice=0.01', 'unit="million_input_tokens"\nprice=1'
+    prices = book("\n".join(f"{row}{each}" for each in (*rows, 'unit="million_output_tokens"\nprice=1')))
+    assert cost(prices, call("x:model", input_tokens=100, output_tokens=10)) == 10_110
+
+
+def test_a_price_that_was_followed_by_another_is_not_in_use_any_more() -> None:
+    row = '[[price]]\nprovider="x"\nmodel="m"\nunit="hour"\n'
+    prices = book(f"{row}price=1\nretired=2026-11-24\n{row}price=2\nvalid_from=2026-11-24")
+    for day, expected in ((DAY, 1), (date(2026, 11, 24), 2)):
+        cost(prices, call("x:m", "asr", audio_s=3_600.0), day)
+        (used,) = prices.in_use(day)
+        assert used.price == expected
+        assert prices.stale(day, [used]) == []
+
+
 def test_old_and_retired_prices_are_told() -> None:
     after = SHIPPED.stale(date(2027, 3, 1))
     assert {"openai:whisper-1", "openai:tts-1"} <= {

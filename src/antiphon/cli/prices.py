@@ -95,7 +95,7 @@ def state_of(row: PriceRow, book: PriceBook, today: date) -> str:
     stale = book.stale(today, [row])
     if not stale:
         return "ok"
-    return "retired" if row.retired is not None and row.retired <= today else "old"
+    return "retired" if row.is_over(today) else "old"
 
 
 def _facts(row: PriceRow, book: PriceBook, today: date) -> dict[str, object]:

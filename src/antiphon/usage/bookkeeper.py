@@ -395,5 +395,5 @@ class Bookkeeper:
             and bool(self.tally.used_up(self.limits.of_day(today.isoformat()))),
             unwritten=self._unwritten,
             lost=self.lost,
-            stale_prices=len(self.prices.stale(today, self.prices.in_use)),
+            stale_prices=len(self.prices.stale(today, self.prices.in_use(today))),
         )

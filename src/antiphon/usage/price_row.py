@@ -128,7 +128,11 @@ class PriceRow:
 
     def holds(self, day: date) -> bool:
         """Whether the price is this one on that day."""
-        return self.valid_from <= day and (self.retired is None or day < self.retired)
+        return self.valid_from <= day and not self.is_over(day)
+
+    def is_over(self, day: date) -> bool:
+        """Whether it was retired by that day."""
+        return self.retired is not None and self.retired <= day
 
 
 def _nearness(pattern: str, model: str) -> int:

@@ -7,15 +7,16 @@ has no price: it is never taken for free. How a sum is rounded: ``money``.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from importlib import resources
-from itertools import combinations
+from itertools import combinations, groupby
 from math import lcm
 from pathlib import Path
+from typing import TypeVar
 
 from antiphon.conversation.events import MOST, ProviderCall
 from antiphon.errors import SettingsError
@@ -37,7 +38,7 @@ CALLS_KEPT = 512
 """Calls whose price is remembered for whoever asks next: 50 sessions with a turn under way have some 250."""
 
 ALONE: frozenset[Meter] = frozenset({"requests", "compute", "free"})
-"""Meters that price a call of any kind by themselves: an operator's row with one ends the shipped rows of its model."""
+"""Meters that price a call of any kind by themselves."""
 
 WHOLE: Mapping[Kind, Sequence[frozenset[Meter]]] = {
     "asr": (frozenset({"audio"}), frozenset({"input", "output"})),
@@ -63,6 +64,10 @@ TURNED_AWAY = frozenset({"bad_key", "quota", "rate_limit", "invalid_request", "u
                          "overloaded", "unreachable", "tls", "not_an_api"})  # fmt: skip
 """How a request ends that the vendor did no work for: it sends no bill either. One that timed out or broke off may have
 been worked on, and counts."""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,114 +144,130 @@ class PriceBook:
     def __init__(self, own: Sequence[PriceRow], shipped: Sequence[PriceRow] = ()) -> None:
         self.own = tuple(own)
         self.shipped = tuple(shipped)
-        self._tariffs: dict[tuple[str, str, str, date], Tariff] = {}
-        self._asked: dict[tuple[str, str, str, str], Tariff | None] = {}
-        """Provider as it is named, model that answered, transport and kind → its rows of ``_day``; None: no price."""
-        self._day = date.min
-        self._priced: dict[int, tuple[ProviderCall, Priced | None]] = {}
-        """``id`` of each of ``_day``'s last calls → that very call, its price: the ledger, metrics, the operator's page
-        and the caller's message each ask, when a call ends and when its reply does."""
+        self._day = DayPrices(self, date.min)
 
     @property
     def rows(self) -> tuple[PriceRow, ...]:
         """All, the operator's first."""
         return self.own + self.shipped
 
-    @property
-    def in_use(self) -> frozenset[PriceRow]:
-        """The rows that calls were priced with."""
-        return frozenset(row for tariff in self._tariffs.values() for row in tariff.values())
+    def on(self, day: date) -> DayPrices:
+        """What holds on a day. One day is remembered: calls end today."""
+        if day != self._day.day:
+            self._day = DayPrices(self, day)
+        return self._day
 
     def price(self, call: ProviderCall, day: date) -> Priced | None:
         """What a call costs on a day; None when no row says so."""
-        if day != self._day:
-            self._asked.clear()
-            self._priced.clear()
-            self._day = day
-        known = self._priced.get(id(call))  # which is nobody else's as long as the call is kept here
-        if known is not None:
-            return known[1]
-        if len(self._priced) >= CALLS_KEPT:
-            self._priced.clear()
-        priced = self._price(call, day)
-        self._priced[id(call)] = call, priced
-        return priced
-
-    def _price(self, call: ProviderCall, day: date) -> Priced | None:
-        if call.cached or (call.outcome in TURNED_AWAY and call.first_ms is None):
-            return Priced(micros=0)
-        if len(self._asked) >= TARIFFS_KEPT:
-            self._asked.clear()
-        key = call.provider, call.model, call.transport, call.kind
-        if key not in self._asked:
-            self._asked[key] = self._tariff_of(call, day)
-        tariff = self._asked[key]
-        return None if tariff is None else _priced(tariff, call)
-
-    def _tariff_of(self, call: ProviderCall, day: date) -> Tariff | None:
-        """By the name of the model that answered, then by the one that was asked."""
-        provider, _, asked = call.provider.partition(":")
-        for model in dict.fromkeys((call.model, asked)):
-            if model or not asked:
-                tariff = self._tariff(provider, model, call.transport, day)
-                if call.kind in tariff.kinds:
-                    return tariff
-        return None
+        return self.on(day).price(call)
 
     def tariff(self, name: str, transport: str, day: date) -> Tariff:
         """The rows for ``provider:model``, by what they count."""
         provider, _, model = name.partition(":")
-        return self._tariff(provider, model, transport, day)
+        return self.on(day).tariff(provider, model, transport)
 
     def knows(self, name: str, kind: Kind, day: date) -> bool:
         """Whether a model's calls have a price, by any transport."""
         return any(kind in self.tariff(name, way, day).kinds for way in ("batch", "stream"))
 
+    def in_use(self, day: date) -> frozenset[PriceRow]:
+        """The rows that were looked up for that day."""
+        return frozenset(row for tariff in self.on(day).tariffs.values() for row in tariff.values())
+
     def stale(self, day: date, rows: Iterable[PriceRow] | None = None) -> list[Stale]:
         """Rows past their day, or verified too long ago."""
         found = []
         for row in self.rows if rows is None else rows:
-            if row.retired is not None and row.retired <= day:
+            if row.is_over(day):
                 found.append(Stale(row=row, problem=f"retired on {row.retired}"))
             elif row.verified is not None and day - row.verified > STALE_AFTER:
                 found.append(Stale(row=row, problem=f"last verified on {row.verified}"))
         return found
 
-    def _tariff(self, provider: str, model: str, transport: str, day: date) -> Tariff:
-        key = provider, model, transport, day
-        found = self._tariffs.get(key)
+
+class DayPrices:
+    """A price book on one day. The same models answer again and again, and a call's price is asked for by the ledger,
+    metrics, the operator's page and the caller's message, when it ends and when its reply does: both are kept."""
+
+    def __init__(self, book: PriceBook, day: date) -> None:
+        self.day = day
+        self.tariffs: dict[tuple[str, str, str], Tariff] = {}
+        """Provider, model and transport → its rows."""
+        self._book = book
+        self._calls: dict[int, tuple[ProviderCall, Priced | None]] = {}
+        """``id`` of a call, which is nobody else's as long as the call is kept here → that call, its price."""
+
+    def price(self, call: ProviderCall) -> Priced | None:
+        """What a call costs; None when no row says so."""
+        known = self._calls.get(id(call))
+        if known is None:
+            known = _kept(self._calls, CALLS_KEPT)[id(call)] = call, self._price(call)
+        return known[1]
+
+    def tariff(self, provider: str, model: str, transport: str) -> Tariff:
+        """The rows for a model, by what they count."""
+        key = provider, model, transport
+        found = self.tariffs.get(key)
         if found is None:
-            if len(self._tariffs) >= TARIFFS_KEPT:
-                self._tariffs.clear()
-            found = self._tariffs[key] = self._look_up(*key)
+            found = _kept(self.tariffs, TARIFFS_KEPT)[key] = self._look_up(*key)
         return found
 
-    def _look_up(self, provider: str, model: str, transport: str, day: date) -> Tariff:
-        def nearest(rows: Iterable[PriceRow]) -> dict[Meter, PriceRow]:
-            found: dict[Meter, PriceRow] = {}
-            fitting = [row for row in rows if _fits(row, provider, model, transport)]
-            for row in sorted(fitting, key=lambda row: _rank(row, model, day), reverse=True):
-                if "free" not in found:
-                    found.setdefault(row.meter, row)
-            return found
+    def _price(self, call: ProviderCall) -> Priced | None:
+        """By the name of the model that answered, then by the one that was asked."""
+        if call.cached or (call.outcome in TURNED_AWAY and call.first_ms is None):
+            return Priced(micros=0)
+        provider, _, asked = call.provider.partition(":")
+        for model in (call.model, asked) if call.model else (asked,):
+            tariff = self.tariff(provider, model, call.transport)
+            if call.kind in tariff.kinds:
+                return _priced(tariff, call)
+        return None
 
-        own = nearest(self.own)
-        if any(meter in ALONE for meter in own):
-            return Tariff(own)
-        shipped = nearest(self.shipped)
-        if own:  # a price of the operator's ends a shipped row that says the model is free
-            shipped = {meter: row for meter, row in shipped.items() if meter not in ALONE}
-        return Tariff(shipped | own)
+    def _look_up(self, provider: str, model: str, transport: str) -> Tariff:
+        """Rows that hold; what is over where none does."""
+
+        def fits(row: PriceRow) -> bool:
+            return (
+                row.provider == provider and row.transport in ("any", transport) and row.nearness(model) > 0
+            )
+
+        fitting = [[row for row in rows if fits(row)] for rows in (self._book.own, self._book.shipped)]
+
+        def found(wanted: Callable[[PriceRow], bool]) -> dict[Meter, PriceRow]:
+            own, shipped = (_nearest(filter(wanted, rows), model) for rows in fitting)
+            return _before(own, shipped)
+
+        held = found(lambda row: row.holds(self.day))
+        tariff = Tariff(held)
+        return tariff if tariff.kinds else Tariff(_before(held, found(lambda row: row.is_over(self.day))))
 
 
-def _fits(row: PriceRow, provider: str, model: str, transport: str) -> bool:
-    return row.provider == provider and row.transport in ("any", transport) and row.nearness(model) > 0
+def _kept(found: dict[K, V], most: int) -> dict[K, V]:
+    """With room for one more: forgotten all at once, as it is quickly found again."""
+    if len(found) >= most:
+        found.clear()
+    return found
 
 
-def _rank(row: PriceRow, model: str, day: date) -> tuple[int, bool, bool, date]:
-    """The nearest name, the price of that day (one that is over is better than none), of that transport, the
-    newest."""
-    return row.nearness(model), row.holds(day), row.transport != "any", row.valid_from
+def _before(first: Mapping[Meter, PriceRow], others: Mapping[Meter, PriceRow]) -> dict[Meter, PriceRow]:
+    """Rows that come before others: what they do not price the others do. A meter that prices alone ends those after
+    it, and is ended by any before it."""
+    if not first or not ALONE.isdisjoint(first):
+        return dict(first or others)
+    return {meter: row for meter, row in others.items() if meter not in ALONE} | dict(first)
+
+
+def _nearest(rows: Iterable[PriceRow], model: str) -> dict[Meter, PriceRow]:
+    """Each meter's row, that of the nearest name; of one name the transport's own, the newest."""
+    found: dict[Meter, PriceRow] = {}
+    ranked = sorted(rows, key=lambda row: (row.nearness(model), row.transport != "any", row.valid_from))
+    for _, alike in groupby(reversed(ranked), key=lambda row: row.nearness(model)):
+        level: dict[Meter, PriceRow] = {}
+        for row in alike:
+            if not level or "free" not in (row.meter, *level):
+                level.setdefault(row.meter, row)
+        found = _before(found, level)
+    return found
 
 
 def is_whole(tariff: Tariff, kind: Kind) -> bool:
