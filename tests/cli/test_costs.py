@@ -123,7 +123,6 @@ def test_a_price_file_with_a_mistake_stops_the_start_and_says_where(tmp_path: Pa
     ("environ", "says"),
     [
         ({"ANTIPHON_TIME_ZONE": "Europe/Atlantis"}, "write one as Europe/Berlin"),
-        ({"ANTIPHON_ALERT_WEBHOOK": "hooks.example.org"}, "ANTIPHON_ALERT_WEBHOOK is no address"),
         ({"ANTIPHON_BUDGET_DAY_USD": "-1"}, "ANTIPHON_BUDGET_DAY_USD"),
         (
             {"ANTIPHON_UNPRICED": "refuse", "ANTIPHON_LLM": "openai:gpt-9", "OPENAI_API_KEY": "k"},
@@ -135,3 +134,30 @@ def test_settings_about_money_are_checked_at_the_start(environ: dict[str, str], 
     failed = CliRunner(env=environ).invoke(main, ["serve"], catch_exceptions=False)
     assert failed.exit_code == 1
     assert says in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("hooks.example.org/secret", "it is no address"),
+        ("ftp://hooks.example.org/secret", "it is no address"),
+        ("http:///secret", "it is no address"),
+        ("http://127.0.0.1:80a/secret", "its port is not a number"),
+        ("http://127.0.0.1:99999/secret", "its port is not a number"),
+        ("http://[::1/secret", "no host can be called that"),
+        (f"http://{'a' * 70}.example/secret", "no host can be called that"),
+        ("https://hooks.example.org/sec ret", "there are spaces or line breaks in it"),
+        ("https://hooks.example.org/secret\n", "there are spaces or line breaks in it"),
+    ],
+)
+def test_a_webhook_that_cannot_be_stops_the_start_and_is_not_repeated(address: str, says: str) -> None:
+    failed = run("ledger", "totals", ANTIPHON_ALERT_WEBHOOK=address)
+    assert failed.exit_code == 1
+    assert says in failed.stderr
+    assert "ANTIPHON_ALERT_WEBHOOK=(hidden)" in failed.stderr
+    assert "secret" not in failed.stderr
+
+
+def test_a_webhook_may_have_a_query(data: Path) -> None:
+    address = "https://user:word@hooks.example.org:8443/services/T0?version=1&sig=a-b_c#top"
+    assert run("ledger", "totals", data=data, ANTIPHON_ALERT_WEBHOOK=address).exit_code == 0

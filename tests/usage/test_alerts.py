@@ -108,6 +108,22 @@ async def test_what_may_pass_is_tried_again_and_what_will_not_is_given_up() -> N
         assert (len(receiver.requests), hook.failed) == (4, 1)
 
 
+@pytest.mark.parametrize("meets", [OverflowError("port"), httpx2.InvalidURL("host"), RuntimeError("closed")])
+async def test_whatever_an_alert_meets_with_the_next_one_is_sent(meets: Exception) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if b"first" in request.content:
+            raise meets
+        return httpx2.Response(204)
+
+    receiver = Receiver(answer)
+    async with webhook(receiver) as hook:
+        hook.give(alert("first"))
+        hook.give(alert("second"))
+        await hook.all_sent()
+        assert [taken["name"] for taken in receiver.taken] == ["second"]
+        assert (hook.waiting, hook.failed) == (0, 1)
+
+
 async def test_a_webhook_that_stays_down_is_given_up_in_the_end_and_memory_is_bounded() -> None:
     receiver = Receiver(lambda _: httpx2.Response(500))
     async with webhook(receiver) as hook:

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import get_args
-from urllib.parse import urlsplit
 
 from antiphon.app.assistant import open_assistant
 from antiphon.app.embedded import at_hand
@@ -168,10 +167,6 @@ def check_costs(settings: Settings) -> None:
     """What can be known to be wrong before anything is loaded. Raises SettingsError."""
     today = Calendar(time_zone(settings.time_zone), wall=time.time, steady=time.monotonic).today()
     prices = prices_of(settings)
-    if url := settings.alert_webhook.get_secret_value():
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError("ANTIPHON_ALERT_WEBHOOK is no address; write one with https:// and a host.")
     if settings.unpriced == "refuse":
         for kind in get_args(Kind):
             for choice in getattr(settings, kind):

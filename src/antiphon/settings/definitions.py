@@ -29,7 +29,15 @@ from antiphon.settings.access import (
     Token,
 )
 from antiphon.settings.providers import ProviderChoice, parse_chain
-from antiphon.settings.vendors import KNOWN_SERVERS, OPENAI_URL, OpenAIUrl, Timeouts, VendorKey, VendorUrl
+from antiphon.settings.vendors import (
+    KNOWN_SERVERS,
+    OPENAI_URL,
+    OpenAIUrl,
+    Timeouts,
+    VendorKey,
+    VendorUrl,
+    WebhookUrl,
+)
 
 
 def _parse_list(value: object) -> object:
@@ -642,8 +650,8 @@ class Settings(BaseModel):
         le=36_500,
         group="Costs",
     )
-    alert_webhook: SecretStr = setting(
-        "",
+    alert_webhook: WebhookUrl = setting(
+        SecretStr(""),
         "Address that alerts about money are posted to, beside the log. Its path is as good as a password, so it is "
         "never shown.",
         group="Costs",

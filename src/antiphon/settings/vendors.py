@@ -1,4 +1,5 @@
-"""Checks on what the settings of vendors hold: keys, addresses, patience; and the servers known by name."""
+"""Checks on what the settings of vendors hold: keys, addresses, patience; and the servers known by name. Whoever takes
+alerts has an address, too."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 from pydantic import AfterValidator, SecretStr
@@ -80,29 +81,54 @@ def check_url(url: str) -> str:
     """An address with scheme and host and nothing that belongs elsewhere; no slash at the end."""
     if not url:
         return url
-    try:
-        parts = urlsplit(url if "://" in url else "")
-    except (
-        ValueError
-    ):  # brackets without an IPv6 address, letters that look like others: its words hold the address
-        raise ValueError(_NO_HOST) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _parts(url)
+    if not _is_http(parts):
         guess = without_password("http://" + (url.partition("://")[2] or url).lstrip("/"))
         raise ValueError(f"an address begins with http:// or https://; write {guess}")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("its port is not a number from 0 to 65535") from None
     if parts.username or parts.password:
         raise ValueError("a key or password does not belong into an address; there is a setting for the key")
     if parts.query or parts.fragment or re.search(r"\s", url):
         raise ValueError("it must end after its path, without ?, # or spaces")
+    _check_place(url, parts)
+    return url.rstrip("/")
+
+
+def check_webhook(secret: SecretStr) -> SecretStr:
+    """An address that can be posted to, with all that belongs to it. It is as good as a password: ValueError repeats
+    nothing of it."""
+    if url := secret.get_secret_value():
+        parts = _parts(url)
+        if not _is_http(parts):
+            raise ValueError("it is no address; write one with https:// and a host")
+        if re.search(r"\s", url):
+            raise ValueError("there are spaces or line breaks in it; write it without them")
+        _check_place(url, parts)
+    return secret
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url if "://" in url else "")
+    except ValueError:
+        # Brackets without an IPv6 address, letters that look like others: its words hold the address.
+        raise ValueError(_NO_HOST) from None
+
+
+def _is_http(parts: SplitResult) -> bool:
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _check_place(url: str, parts: SplitResult) -> None:
+    """Whether there can be such a host and port; what ValueError says holds neither."""
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("its port is not a number from 0 to 65535") from None
     try:
         # As it will be built, and as the resolver will be given its host.
         httpx2.URL(url).raw_host.decode("ascii").encode("idna")
     except (httpx2.InvalidURL, UnicodeError):
         raise ValueError(_NO_HOST) from None
-    return url.rstrip("/")
 
 
 _NO_HOST = (
@@ -153,4 +179,5 @@ def read_timeouts(text: str) -> Mapping[str, tuple[float, float, float]]:
 VendorKey = Annotated[SecretStr, AfterValidator(check_key)]
 VendorUrl = Annotated[str, AfterValidator(check_url)]
 OpenAIUrl = Annotated[str, AfterValidator(check_openai_url)]
+WebhookUrl = Annotated[SecretStr, AfterValidator(check_webhook)]
 Timeouts = Annotated[str, AfterValidator(check_timeouts)]
