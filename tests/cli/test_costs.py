@@ -94,16 +94,38 @@ def test_prices_are_listed_and_checked(tmp_path: Path) -> None:
 
 def test_a_price_that_is_no_price_for_what_it_is_used_for_is_missing(tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
-    own.write_text(
-        '[[price]]\nprovider="openai"\nmodel="gpt-9"\nunit="minute"\nprice=1\n'
-        '[[price]]\nprovider="acme"\nmodel="m"\nunit="minute"\nprice=1\n'
-    )
+    own.write_text('[[price]]\nprovider="openai"\nmodel="gpt-9"\nunit="minute"\nprice=1\n')
     checked = run("prices", "--check", ANTIPHON_LLM="openai:gpt-9", ANTIPHON_PRICES=str(own))
     assert (checked.exit_code, checked.stderr) == (
         1,
-        "ANTIPHON_LLM: openai:gpt-9 has no price; add a row to your price file.\n"
-        f"{own}, row 2 (acme:m, minute): there is no provider 'acme', so the row prices nothing.\n",
+        "ANTIPHON_LLM: openai:gpt-9 has no price; add a row to your price file.\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("openai:gpt-4o-mni", "gpt-4o-mini"),
+        ("openai:GPT-4o", "gpt-4o"),
+        ("vllm:lama3", "llama3"),  # in the settings
+        ("openai:gpt-4o-mini-2024-07-18", ""),
+        ("openai:gpt-4o-latest", ""),
+        ("openai:gpt-4.9-mini", ""),
+        ("openai:my-fine-tune", ""),
+        ("openai:gpt-4o*", ""),
+        ("vllm:mistral", ""),
+    ],
+)
+def test_a_row_for_a_model_that_is_nearly_called_as_another_is_named(
+    tmp_path: Path, name: str, meant: str
+) -> None:
+    own, (provider, model) = tmp_path / "mine.toml", name.split(":")
+    own.write_text(f'[[price]]\nprovider="{provider}"\nmodel="{model}"\nunit="minute"\nprice=1\n')
+    checked = run("prices", "--check", ANTIPHON_LLM="vllm:llama3", ANTIPHON_PRICES=str(own))
+    doubt = (
+        f"row 1 ({name}, minute): it prices no model that is known here; if {meant!r} is meant, write that."
+    )
+    assert (checked.exit_code, checked.stderr) == (0, f"{own}, {doubt}\n" if meant else "")
 
 
 def test_a_minimum_is_listed_with_its_unit() -> None:

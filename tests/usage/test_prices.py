@@ -17,6 +17,7 @@ from tests.usage.till import PRICES, book
 from antiphon.conversation.events import ProviderCall
 from antiphon.errors import SettingsError
 from antiphon.providers.base import Usage
+from antiphon.settings import PROVIDERS
 from antiphon.usage.money import micros, shown
 from antiphon.usage.prices import CALLS_KEPT, PriceBook, open_prices, parse_prices
 
@@ -135,12 +136,12 @@ def test_the_operators_rows_win(tmp_path: Path) -> None:
     own.write_text(
         '[[price]]\nprovider="openai"\nmodel="gpt-4o"\nunit="million_input_tokens"\nprice=1\n'
         '[[price]]\nprovider="openai"\nmodel="llama*"\nunit="free"\n'
-        '[[price]]\nprovider="mine"\nmodel="*"\nunit="request"\nprice=0.001\n'
+        '[[price]]\nprovider="vllm"\nmodel="*"\nunit="request"\nprice=0.001\n'
     )
     prices = open_prices(own)
     assert cost(prices, call("openai:gpt-4o", input_tokens=1_000, output_tokens=100)) == 2_000
     assert cost(prices, call("openai:llama3.2", input_tokens=1_000)) == 0
-    assert cost(prices, call("mine:anything", "tts", characters=7)) == 1_000
+    assert cost(prices, call("vllm:anything", "tts", characters=7)) == 1_000
 
 
 def test_an_own_price_ends_a_shipped_row_that_says_free(tmp_path: Path) -> None:
@@ -296,6 +297,7 @@ GOOD = '[[price]]\nprovider = "x"\nmodel = "m"\nunit = "minute"\nprice = 1\n'
         (GOOD.replace("[[price]]", "[price]"), "write [[price]] above each row"),
         (GOOD.replace("[[price]]", "[[prices]]"), "a price is a table [[price]]"),
         ("schema = 2\n", "write schema = 1"),
+        ("price = [1]", "row 1: it is 1 and no table; write [[price]] above each row"),
         ("[[price", "is not TOML"),
     ],
 )
@@ -315,7 +317,7 @@ def test_a_price_file_that_cannot_be_used(text: str, says: str) -> None:
 )
 def test_half_a_price_is_refused(tmp_path: Path, unit: str, says: str) -> None:
     own = tmp_path / "mine.toml"
-    own.write_text(GOOD.replace("minute", unit))
+    own.write_text(GOOD.replace('"x"', '"openai"').replace("minute", unit))
     with pytest.raises(SettingsError, match=says):
         open_prices(own)
 
@@ -332,13 +334,28 @@ def test_half_a_price_is_enough_where_the_shipped_rows_have_the_other(tmp_path: 
     assert cost(prices, call("openai:gpt-4o-from-tomorrow", input_tokens=1_000)) is None
 
 
-def test_a_mistyped_provider_is_refused_and_one_that_nobody_knows_is_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("provider", "hint"),
+    [
+        ("opanai", "did you mean 'openai'?"),
+        ("OpenAI", "did you mean 'openai'?"),
+        ("ElevenLabs", "did you mean 'elevenlabs'?"),
+        ("acme", "write one of anthropic, deepgram,"),
+    ],
+)
+def test_a_row_for_a_provider_that_there_is_not_is_refused(tmp_path: Path, provider: str, hint: str) -> None:
     own = tmp_path / "mine.toml"
-    own.write_text(GOOD.replace('"x"', '"opanai"'))
-    with pytest.raises(SettingsError, match=r"row 1 \(opanai:m, minute\).*did you mean 'openai'\?"):
+    own.write_text(GOOD.replace('"x"', f'"{provider}"'))
+    with pytest.raises(SettingsError) as error:
         open_prices(own)
-    own.write_text(GOOD.replace('"x"', '"acme"'))
-    assert cost(open_prices(own), call("acme:m", "asr", audio_s=60.0)) == 1_000_000
+    assert f"row 1 ({provider}:m, minute): there is no provider {provider!r}; {hint}" in error.value.message
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_provider_may_have_a_price_of_ones_own(tmp_path: Path, provider: str) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(GOOD.replace('"x"', f'"{provider}"'))
+    assert cost(open_prices(own), call(f"{provider}:m", "asr", audio_s=60.0)) == 1_000_000
 
 
 def test_what_nobody_counted_is_estimated_where_it_is_billed() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
+from difflib import get_close_matches
 from typing import get_args
 
 import click
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from antiphon.cli.effective import effective_settings
 from antiphon.providers.metering import Kind
-from antiphon.settings import PROVIDERS, Settings
+from antiphon.settings import Settings
 from antiphon.usage.calendar import Calendar, time_zone
 from antiphon.usage.price_row import Meter, PriceRow
 from antiphon.usage.prices import PriceBook
@@ -120,16 +121,31 @@ def _facts(row: PriceRow, book: PriceBook, today: date) -> dict[str, object]:
 def _check(book: PriceBook, settings: Settings, today: date) -> None:
     kinds: tuple[Kind, ...] = get_args(Kind)
     problems = [problem for kind in kinds for problem in _check_kind(book, settings, kind, today)]
-    problems += [
-        f"{row.place}: there is no provider {row.provider!r}, so the row prices nothing."
-        for row in book.own
-        if row.provider not in PROVIDERS
-    ]
-    for problem in dict.fromkeys(problems):
-        click.echo(problem, err=True)
+    for line in dict.fromkeys([*problems, *_doubts(book, settings)]):
+        click.echo(line, err=True)
     if problems:
         raise click.exceptions.Exit(1)
     click.echo("Every model in the settings has a price that is up to date.")
+
+
+def _doubts(book: PriceBook, settings: Settings) -> Iterator[str]:
+    """Own rows for a model that is nearly called as one that there is. Only the operator knows whether it is one."""
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    chosen = {choice for kind in kinds for choice in getattr(settings, kind)}
+    shipped = [row for row in book.shipped if not row.model.endswith("*")]
+    for row in book.own:
+        names = {choice.model for choice in chosen if choice.provider == row.provider}
+        if row.model.endswith("*") or any(map(row.nearness, names)) or any(map(row.meets, shipped)):
+            continue
+        names |= {other.model for other in shipped if other.provider == row.provider}
+        # Other digits are another model: gpt-5.1 is no mistake for gpt-5.
+        alike = {name.casefold(): name for name in names if _digits(name) == _digits(row.model)}
+        for near in get_close_matches(row.model.casefold(), alike, n=1, cutoff=0.8):
+            yield f"{row.place}: it prices no model that is known here; if {alike[near]!r} is meant, write that."
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
 
 
 def _check_kind(book: PriceBook, settings: Settings, kind: Kind, today: date) -> list[str]:

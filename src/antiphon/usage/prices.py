@@ -345,7 +345,7 @@ def open_prices(own: Path | None = None, *, compute_hour_usd: float = 0.0) -> Pr
         )
     shipped = resources.files("antiphon.usage").joinpath(SHIPPED).read_text(encoding="utf-8")
     book = PriceBook(rows, parse_prices(shipped, file=SHIPPED))
-    _refuse_mistyped_providers(book)
+    _refuse_unknown_providers(book)
     _refuse_half_prices(book.rows)
     return book
 
@@ -381,7 +381,11 @@ def parse_prices(text: str, *, file: str) -> tuple[PriceRow, ...]:
     return rows
 
 
-def _row(values: Mapping[str, object], file: str, number: int) -> PriceRow:
+def _row(values: object, file: str, number: int) -> PriceRow:
+    if not isinstance(values, dict):
+        raise SettingsError(
+            f"The price file {file}, row {number}: it is {values!r} and no table; write [[price]] above each row."
+        )
     try:
         return parse_row(values, file=file, number=number)
     except RowError as error:
@@ -407,15 +411,14 @@ def _overlap(one: PriceRow, other: PriceRow) -> bool:
     return one.provider == other.provider and bool(names) and same_meter and same_way and in_time
 
 
-def _refuse_mistyped_providers(book: PriceBook) -> None:
+def _refuse_unknown_providers(book: PriceBook) -> None:
     """A row that nobody would ever be billed by. The shipped rows name every provider."""
-    known = {row.provider for row in book.shipped}
+    known = sorted({row.provider for row in book.shipped})
     for row in book.own:
-        near = () if row.provider in known else get_close_matches(row.provider, known, n=1, cutoff=0.75)
-        for meant in near:
-            raise SettingsError(
-                f"The price file {row.place}: there is no provider {row.provider!r}; did you mean {meant!r}?"
-            )
+        if row.provider not in known:
+            near = get_close_matches(row.provider.casefold(), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "write one of " + ", ".join(known)
+            raise SettingsError(f"The price file {row.place}: there is no provider {row.provider!r}; {hint}")
 
 
 def _refuse_half_prices(rows: Sequence[PriceRow]) -> None:
