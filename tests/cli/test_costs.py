@@ -67,6 +67,25 @@ def test_export(data: Path) -> None:
     assert [json.loads(line)["id"] for line in lines] == ["e2", "e3"]
 
 
+def test_a_file_that_cannot_be_written_is_one_line(data: Path) -> None:
+    for words in (("export", "--out"), ("backup",)):
+        failed = run("ledger", *words, str(data / "none" / "x"), data=data)
+        assert failed.exit_code == 1
+        assert f"{data}/none/x" in failed.stderr
+        assert "ANTIPHON_DATA" not in failed.stderr
+    failed = run("ledger", "backup", str(data / "none" / "x"), data=data)
+    assert f"there is no folder {data}/none" in failed.stderr
+
+
+@pytest.mark.parametrize("days", [("--from", "2026-11-20", "--to", "2026-11-01"), ("--from", "2999-01-01")])
+def test_days_the_wrong_way_round_are_refused(data: Path, days: tuple[str, ...]) -> None:
+    failed = run("ledger", "totals", *days, data=data)
+    assert failed.exit_code == 2
+    assert f"--from {days[1]} is after the last day" in failed.stderr
+    export = run("ledger", "export", *days, data=data)
+    assert (export.exit_code == 2) is ("--to" in days), "an export goes on for ever where no end is given"
+
+
 def test_backup_and_prune(data: Path) -> None:
     copy = data / "copy.sqlite3"
     assert run("ledger", "backup", str(copy), data=data).exit_code == 0

@@ -100,6 +100,12 @@ def test_a_day_as_a_page(data: Path, tmp_path: Path) -> None:
     assert "http" not in text, "it needs nothing from elsewhere"
 
 
+def test_a_page_that_cannot_be_written_is_one_line(data: Path) -> None:
+    failed = run("--day", DAY, "--html", str(data / "none" / "day.html"), data=data)
+    assert failed.exit_code == 1
+    assert "none/day.html cannot be written: No such file" in failed.stderr
+
+
 @pytest.mark.parametrize("form", ["terminal", "page"])
 def test_stages_costs_sessions_and_errors_are_in_both_forms(form: str, tmp_path: Path) -> None:
     clock = Clock(at=NOON)

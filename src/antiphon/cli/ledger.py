@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from antiphon.cli.effective import effective_settings
+from antiphon.cli.output_file import output_file
 from antiphon.errors import SettingsError
 from antiphon.settings import Settings
 from antiphon.usage.books import GROUPS, Line
@@ -75,7 +76,7 @@ def totals(
 )
 def export(first: datetime | None, last: datetime | None, form: str, out: Path | None) -> None:
     """Write out every entry, one a provider call."""
-    days = first.date() if first else date.min, last.date() if last else date.max
+    days = _in_order(first.date() if first else date.min, last.date() if last else date.max)
     settings = effective_settings().settings
     count = asyncio.run(_export(settings, days, form, out))
     if out is not None:
@@ -125,7 +126,13 @@ def _days(
         return day.date(), day.date()
     today = _today(settings)
     end = last.date() if last else today
-    return (first.date() if first else end), end
+    return _in_order(first.date() if first else end, end)
+
+
+def _in_order(first: date, last: date) -> tuple[date, date]:
+    if first > last:
+        raise click.UsageError(f"--from {first} is after the last day, {last} (--to; today when left out).")
+    return first, last
 
 
 async def _totals(
@@ -141,8 +148,7 @@ async def _export(settings: Settings, days: tuple[date, date], form: str, out: P
     from antiphon.app.usage import open_books
 
     count = 0
-    opened = nullcontext(sys.stdout) if out is None else out.open("w", encoding="utf-8", newline="")
-    with opened as file:
+    with nullcontext(sys.stdout) if out is None else output_file(out) as file:
         table = csv.DictWriter(file, [*COLUMNS, "cost_usd"])
         if form == "csv":
             table.writeheader()

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from antiphon.cli.effective import effective_settings
+from antiphon.cli.output_file import output_file
 from antiphon.cli.report_html import report_html
 from antiphon.cli.report_rows import cost, milliseconds, signs_named, stage_name, used, why, within
 from antiphon.errors import AntiphonError
@@ -56,7 +57,8 @@ def report(day: str | None, url: str | None, html_file: Path | None, as_json: bo
         shown, tally = _stored(_which(day, zone), settings, zone)
     found = Report.of(tally)
     if html_file is not None:
-        html_file.write_text(report_html(found, shown), encoding="utf-8")
+        with output_file(html_file) as file:
+            file.write(report_html(found, shown))
     if as_json:
         click.echo(json.dumps({"day": shown.isoformat(), **found.to_json()}, ensure_ascii=False, indent=2))
     elif html_file is not None:

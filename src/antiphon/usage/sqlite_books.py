@@ -211,7 +211,7 @@ class SqliteBooks:
 
     async def backup(self, path: Path) -> None:
         """A copy in one file, whole, while the server runs; an error where there is a file already."""
-        await self._run(lambda connection: connection.execute("VACUUM INTO ?", (str(path),)))
+        await self._run(partial(_backup, path))
 
     def allow(self, max_pages: int) -> None:
         """Another limit of the file's size, from the next time it is opened; 0: none."""
@@ -294,6 +294,16 @@ class SqliteBooks:
 
 def _fetch(query: str, values: Sequence[object], connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     return connection.execute(query, values).fetchall()
+
+
+def _backup(path: Path, connection: sqlite3.Connection) -> None:
+    """Which of the two files it is that cannot be used, SQLite does not say."""
+    try:
+        connection.execute("VACUUM INTO ?", (str(path),))
+    except sqlite3.Error as error:
+        folder = path.absolute().parent
+        why = str(error) if folder.is_dir() else f"there is no folder {folder}"
+        raise StoreUnavailable(f"The ledger cannot be copied to {path}: {why}.") from error
 
 
 @contextmanager
