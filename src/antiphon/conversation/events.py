@@ -15,10 +15,7 @@ LONGEST_NAME = 100
 """Characters of a name that a vendor gives; model paths are the longest."""
 
 MOST = 10**12
-"""Of anything that one request is said to have used. Nine million such requests still add up in 64 bits."""
-
-COUNTS = ("audio_s", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "characters")
-"""The numbers in ``Usage``."""
+"""Of anything that one request is said to have used; nine million such requests still add up in 64 bits."""
 
 Count = TypeVar("Count", int, float)
 
@@ -146,32 +143,44 @@ class ProviderCall:
 
     def __post_init__(self) -> None:
         """A vendor may name and count what it likes; whoever is told writes UTF-8, and adds up in 64 bits."""
-        for name in ("model", "outcome", "finish_reason"):
-            told: str = getattr(self, name)
-            if len(told) > LONGEST_NAME or not told.isprintable():
-                object.__setattr__(self, name, _printable(told[:LONGEST_NAME]))
-        if not all(0 <= getattr(self.usage, name) <= MOST for name in COUNTS):
-            object.__setattr__(self, "usage", _believable(self.usage))
+        names = self.model + self.outcome + self.finish_reason
+        if len(names) > LONGEST_NAME or not names.isprintable():
+            for name in ("model", "outcome", "finish_reason"):
+                object.__setattr__(self, name, _printable(getattr(self, name)[:LONGEST_NAME]))
+        if not believable(self.usage):
+            object.__setattr__(self, "usage", _believed(self.usage))
 
 
 def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
-def _believable(usage: Usage) -> Usage:
-    return replace(
-        usage,
-        audio_s=_believed(usage.audio_s),
-        input_tokens=_believed(usage.input_tokens),
-        cached_tokens=_believed(usage.cached_tokens),
-        cache_write_tokens=_believed(usage.cache_write_tokens),
-        output_tokens=_believed(usage.output_tokens),
-        characters=_believed(usage.characters),
+def believable(usage: Usage) -> bool:
+    """Whether one request can have used so much. What is taken for too much, ``MOST``, cannot either."""
+    return (
+        0 <= usage.audio_s < MOST
+        and 0 <= usage.input_tokens < MOST
+        and 0 <= usage.cached_tokens < MOST
+        and 0 <= usage.cache_write_tokens < MOST
+        and 0 <= usage.output_tokens < MOST
+        and 0 <= usage.characters < MOST
     )
 
 
-def _believed(count: Count) -> Count:
-    return min(count, type(count)(MOST)) if count >= 0 else type(count)(0)  # a NaN is not, either
+def _believed(usage: Usage) -> Usage:
+    return replace(
+        usage,
+        audio_s=_within(usage.audio_s),
+        input_tokens=_within(usage.input_tokens),
+        cached_tokens=_within(usage.cached_tokens),
+        cache_write_tokens=_within(usage.cache_write_tokens),
+        output_tokens=_within(usage.output_tokens),
+        characters=_within(usage.characters),
+    )
+
+
+def _within(count: Count) -> Count:
+    return min(count, type(count)(MOST)) if count >= 0 else type(count)(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from itertools import count
 
 import structlog
 
-from antiphon.conversation.events import COUNTS, MOST, Event, ProviderCall
+from antiphon.conversation.events import MOST, Event, ProviderCall, believable
 from antiphon.conversation.listening import SessionFacts
 from antiphon.errors import StoreUnavailable
 from antiphon.store.retention import first_kept
@@ -156,9 +156,9 @@ class Bookkeeper:
         )
         if priced is None:
             self._note_unpriced(f"{entry.provider}:{entry.model}")
-        if not self._told_of_counts and any(getattr(call.usage, name) >= MOST for name in COUNTS):
+        if not self._told_of_counts and not believable(call.usage):
             self._told_of_counts = True
-            log.warning("a provider counts what cannot be: booked as less", provider=call.provider, most=MOST)
+            log.warning("a provider counts what cannot be: less is booked", provider=call.provider, most=MOST)
         for account in entry.accounts:
             self.tally.expect(account, entry.micros or 0)
         self._turn_cost[session_id] = self._turn_cost.get(session_id, 0) + (entry.micros or 0)

@@ -159,7 +159,7 @@ class PriceBook:
 
     def price(self, call: ProviderCall, day: date) -> Priced | None:
         """What a call costs on a day; None when no row says so."""
-        return self.on(day).price(call)
+        return (self._day if day == self._day.day else self.on(day)).price(call)
 
     def tariff(self, name: str, transport: str, day: date) -> Tariff:
         """The rows for ``provider:model``, by what they count."""
