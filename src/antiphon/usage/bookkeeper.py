@@ -1,18 +1,14 @@
-"""The listener that keeps the ledger: prices each provider call when it ends, counts it at once, writes it soon.
+"""The listener that keeps the ledger: prices each provider call when it ends, counts it at once, has it written soon.
 
-The event loop never waits for the ledger. Entries are noted (``Books.note``), queue up, and are written together in one
-commit; when that fails they stay in memory, the operator is told, and it is tried again. How long they may queue up is
-for the books to say: what a kill -9 would take of them.
+The event loop never waits for the ledger: entries are noted (``Books.note``), and go to the ``LedgerWriter``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from itertools import count
@@ -30,16 +26,7 @@ from antiphon.usage.calendar import Calendar
 from antiphon.usage.entry import Entry, day_account, entry_of
 from antiphon.usage.prices import PriceBook
 from antiphon.usage.totals import Totals
-
-BATCH = 500
-"""Entries in one commit: some milliseconds."""
-
-KEPT = 20_000
-"""Entries and releases kept while the ledger cannot be written: 10 MB, more than half an hour of 50 busy sessions. The
-oldest are given up then; budgets go on counting them."""
-
-RETRY_S = (0.25, 0.5, 1.0, 2.0, 5.0)
-"""Between attempts to write; the last one again and again."""
+from antiphon.usage.writer import Item, LedgerWriter, Outcomes, Released, Told
 
 REFRESH_S = 5.0
 """How often reservations are renewed, and what others spent is looked up, where the ledger is shared."""
@@ -52,20 +39,6 @@ NAMES_KEPT = 256
 """Models without a price that are told apart: names come from vendors."""
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Released:
-    """A turn is over: let go of what was set aside for it, after its entries."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """The operator knows of a threshold: nobody else has to tell."""
-
-    name: str
 
 
 class Bookkeeper:
@@ -94,19 +67,20 @@ class Bookkeeper:
         self.alert = alert
         self._retention_days = retention_days
         self._callers: dict[str, str] = {}
-        self._queue: deque[Entry | _Released | _Told] = deque()
-        self._writing: Batch | None = None
-        self._wake = asyncio.Event()
-        self._many = asyncio.Event()
-        self._all_written = asyncio.Event()
-        self._all_written.set()
-        self._stopping = False
-        self._waited_for = False
-        """Somebody waits until all is written."""
         self._telling: set[str] = set()
         """Thresholds that the operator does not know of yet, and this server tells of."""
         self._all_told = asyncio.Event()
         self._ids = (f"{prefix}-{number}" for prefix in (secrets.token_hex(8),) for number in count(1))
+        self._writer = LedgerWriter(
+            books,
+            self.limits,
+            self._ids,
+            Outcomes(
+                written=self._count,
+                given_up=self._give_up,
+                failed=lambda problem: self.alert(ledger_alert(problem)),
+            ),
+        )
         self._told_of_counts = False
         self._turn_cost: dict[str, int] = {}
         self.dearest_turn = 0.0
@@ -163,7 +137,7 @@ class Bookkeeper:
             self.tally.expect(account, entry.micros or 0)
         self._turn_cost[session_id] = self._turn_cost.get(session_id, 0) + (entry.micros or 0)
         self.books.note(entry)
-        self._put(entry)
+        self._writer.put(entry)
 
     def _note_unpriced(self, name: str) -> None:
         if name not in self.unpriced and len(self.unpriced) >= NAMES_KEPT:
@@ -183,28 +157,19 @@ class Bookkeeper:
         if id not in self.tally.asks:
             return
         if self.books.shared:
-            self._put(_Released(id))
+            self._writer.put(Released(id))
         else:  # what the turn cost is counted already, and nobody else asks
             self.tally.release(id)
 
     # ---- writing ------------------------------------------------------------------------------------------
 
-    def _put(self, item: Entry | _Released | _Told) -> None:
-        self._queue.append(item)
-        if len(self._queue) > KEPT:
-            self._give_up(self._queue.popleft())
-        self._all_written.clear()
-        self._wake.set()
-        if len(self._queue) >= self.books.gather.many:
-            self._many.set()
-
-    def _give_up(self, item: Entry | _Released | _Told) -> None:
+    def _give_up(self, item: Item) -> None:
         match item:
             case Entry():
                 self._lose(1)
-            case _Released():
+            case Released():
                 self.tally.release(item.id)
-            case _Told():
+            case Told():
                 pass  # it is told of once more
 
     def _lose(self, entries: int) -> None:
@@ -233,87 +198,21 @@ class Bookkeeper:
         """Write until ``stop``, then what is left. Safe to cancel: what is left is lost then."""
         async with asyncio.TaskGroup() as tasks:
             refreshing = tasks.create_task(self._refresh())
-            await self._write_all()
+            await self._writer.run()
             refreshing.cancel()
             if self._telling:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(FAREWELL_S):
                         await self._all_told.wait()
-                await self._write_all()
-
-    async def _write_all(self) -> None:
-        attempt = 0
-        while not (self._stopping and self._writing is None and not self._queue):
-            await self._gather()
-            if await self._write():
-                attempt = 0
-            elif self._stopping and attempt >= len(RETRY_S):
-                log.error("ledger not written", entries=self._unwritten)
-                break
-            else:
-                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
-                attempt += 1
+                await self._writer.run()
 
     async def written(self) -> None:
         """Returns when the ledger has all that was told, as soon as can be. Safe to cancel."""
-        self._waited_for = True
-        self._many.set()
-        await self._all_written.wait()
+        await self._writer.written()
 
     def stop(self) -> None:
         """No more calls come: ``run`` writes the rest and returns."""
-        self._stopping = True
-        self._wake.set()
-        self._many.set()
-
-    async def _gather(self) -> None:
-        if self._writing is None and not self._queue:
-            self._wake.clear()
-            await self._wake.wait()
-        gather = self.books.gather
-        if len(self._queue) >= gather.many or self._waited_for or self._stopping:
-            return
-        self._many.clear()
-        try:
-            async with asyncio.timeout(gather.seconds):
-                await self._many.wait()
-        except TimeoutError:
-            pass
-
-    async def _write(self) -> bool:
-        """One batch; False when it could not be written. The same batch is tried again then: it may have been."""
-        if self._writing is None:
-            self._writing = self._next_batch()
-        batch = self._writing
-        if not (batch.entries or batch.released or batch.told):
-            self._writing = None
-            return True
-        try:
-            written = await self.books.append(batch)
-        except StoreUnavailable as error:
-            self.alert(ledger_alert(error.message))
-            return False
-        except Exception:
-            # The edge, as above: what raises this will do so again, and others wait behind it.
-            log.exception("a batch of the ledger is given up", entries=len(batch.entries))
-            written = Written(left_out=len(batch.entries))
-        self._writing = None
-        self._count(batch, written)
-        if not self._queue:
-            self._all_written.set()
-            self._waited_for = False
-        return True
-
-    def _next_batch(self) -> Batch:
-        taken = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-        entries = tuple(item for item in taken if isinstance(item, Entry))
-        limits: dict[str, int] = {}
-        whose = {(entry.day, entry.session, entry.caller) for entry in entries} if self.limits else ()
-        for day, session, caller in whose:
-            limits |= self.limits.of(day=day, session=session, caller=caller)
-        released = tuple(item.id for item in taken if isinstance(item, _Released))
-        told = tuple(item.name for item in taken if isinstance(item, _Told))
-        return Batch(id=next(self._ids), entries=entries, released=released, limits=limits, told=told)
+        self._writer.stop()
 
     def _count(self, batch: Batch, written: Written) -> None:
         costs: dict[str, int] = {}
@@ -339,7 +238,7 @@ class Bookkeeper:
     def _told(self, name: str) -> None:
         if name in self._telling:
             self._telling.remove(name)
-            self._put(_Told(name))
+            self._writer.put(Told(name))
         if not self._telling:
             self._all_told.set()
 
@@ -376,11 +275,6 @@ class Bookkeeper:
 
     # ---- what it looks like -------------------------------------------------------------------------------
 
-    @property
-    def _unwritten(self) -> int:
-        waiting = sum(isinstance(item, Entry) for item in self._queue)
-        return waiting + (len(self._writing.entries) if self._writing else 0)
-
     def totals(self) -> Totals:
         """This moment, for whoever shows it."""
         today = self.calendar.today()
@@ -393,7 +287,7 @@ class Bookkeeper:
             past=self.past,
             degraded=self.past == "degrade"
             and bool(self.tally.used_up(self.limits.of_day(today.isoformat()))),
-            unwritten=self._unwritten,
+            unwritten=self._writer.waiting,
             lost=self.lost,
             stale_prices=len(self.prices.stale(today, self.prices.in_use(today))),
         )
