@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,9 @@ from tests.deploy.test_image import CONFINED
 
 MODELS = Path.home() / ".cache/antiphon/models"
 EMBEDDED = tuple(f"--env=ANTIPHON_{kind}=local" for kind in ("ASR", "LLM", "TTS"))
+
+INDEX = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""How a machine says where packages come from."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +32,35 @@ def test_it_holds_no_compiler() -> None:
         "--entrypoint=sh",
         LOCAL,
         "-c",
-        "for p in gcc cc make g++ git; do command -v $p; done; true",
+        "for p in gcc cc make g++ git pip pip3; do command -v $p; done; true",
     ).stdout
     assert found == ""
+
+
+def pulled(*options: str) -> subprocess.CompletedProcess[str]:
+    """The smallest model fetched into an empty volume, as the first start does, and looked at."""
+    commands = "antiphon models pull vad/silero-6 && antiphon models verify vad/silero-6"
+    return run(
+        "docker", "run", "--rm", *CONFINED, *options, "--entrypoint=sh", LOCAL, "-c", commands, check=False
+    )  # fmt: skip
+
+
+def test_models_are_fetched_into_an_empty_volume() -> None:
+    """With the package index that this machine is set up with."""
+    configured = [f"--env={name}" for name in os.environ if name.startswith(INDEX)]
+    done = pulled(*configured)
+    if "could not reach its package index" in done.stderr:
+        pytest.skip("no package index can be reached from a container here")
+    assert done.returncode == 0, done.stderr
+    assert "vad/silero-6: right" in done.stdout
+
+
+def test_a_package_index_that_cannot_be_reached_is_said_with_the_setting_that_names_another() -> None:
+    """It is pip that says so: the image has one."""
+    done = pulled("--network=none", "--env=PIP_RETRIES=1")
+    assert done.returncode == 1
+    assert "could not reach its package index" in done.stderr
+    assert "PIP_INDEX_URL" in done.stderr
 
 
 def test_too_little_memory_is_said_and_hidden_by_no_restart_loop() -> None:

@@ -206,9 +206,11 @@ def _package_error(package: Package, output: str) -> PackageError:
         return PackageError("the disk is full")
     client = "pip" if package.registry == "pypi" else "npm"
     if _NO_NETWORK.search(output):
+        address = "PIP_INDEX_URL" if client == "pip" else "npm_config_registry"
         return PackageError(
             f"{client} could not reach its package index. Check the network and {client}'s settings "
-            f"(`{client} config list`), then run the same command again: what has arrived is kept"
+            f"(`{client} config list`; {address} names another index), then run the same command again: what has "
+            "arrived is kept"
         )
     hint = ""
     if "from versions: none" in output:  # what pip says of an index it could not reach, and of a wrong one
