@@ -63,6 +63,22 @@ def test_a_package_index_that_cannot_be_reached_is_said_with_the_setting_that_na
     assert "PIP_INDEX_URL" in done.stderr
 
 
+def test_models_that_are_baked_in_are_hidden_by_no_volume() -> None:
+    """Where BAKE puts them; the volume is empty, and there is no network to fill it from."""
+    baked = f"--volume={MODELS}:/opt/antiphon/models:ro"
+    with container(
+        *CONFINED,
+        "--memory=2g",
+        "--network=none",
+        baked,
+        *EMBEDDED,
+        "--env=ANTIPHON_PROFILE=fast",
+        image=LOCAL,
+    ) as name:
+        log_has(name, '"event": "ready"', within_s=90)
+        assert "asr/whisper-base is here and right" in inside(name, "antiphon", "doctor", check=False)
+
+
 def test_too_little_memory_is_said_and_hidden_by_no_restart_loop() -> None:
     with container(*CONFINED, "--memory=300m", *EMBEDDED, image=LOCAL) as name:
         line = json.loads(log_has(name, "too little memory"))

@@ -10,6 +10,7 @@ from tests.inference.packages import catalog_of, two_part_model
 
 from antiphon.errors import ModelError
 from antiphon.inference.catalog import CatalogModel
+from antiphon.inference.pull import plan_pull
 from antiphon.inference.store import ModelStore
 
 BODY = b"GGUF" + bytes(1000)
@@ -55,6 +56,27 @@ def test_a_model_of_another_kind_is_refused(store: ModelStore) -> None:
 def test_a_model_that_is_not_here_says_how_to_get_it(tmp_path: Path, model: CatalogModel) -> None:
     with pytest.raises(ModelError, match="run `antiphon models pull llm/tiny`"):
         ModelStore(tmp_path / "empty", catalog_of(model)).resolve("tiny")
+
+
+def test_a_model_that_is_baked_in_is_used_whatever_the_folder_of_pulls_holds(
+    store: ModelStore, model: CatalogModel, tmp_path: Path
+) -> None:
+    """As in an image whose volume is empty, or holds what an earlier version fetched."""
+    pulled = tmp_path / "volume"
+    both = ModelStore(pulled, catalog_of(model), baked=store.root)
+    assert plan_pull(both, ["tiny"]).models == ()
+    (pulled / "llm" / "tiny").mkdir(parents=True)
+    assert both.problems(model) == []
+    assert both.resolve("tiny").folder == both.place(model) == store.root / "llm" / "tiny"
+
+
+def test_a_baked_model_that_is_not_right_is_pulled_beside(
+    store: ModelStore, model: CatalogModel, tmp_path: Path
+) -> None:
+    altered(store, model, keep_time=False)
+    both = ModelStore(tmp_path / "volume", catalog_of(model), baked=store.root)
+    assert plan_pull(both, ["tiny"]).models == (model,)
+    assert both.place(model) == both.folder(model) == tmp_path / "volume" / "llm" / "tiny"
 
 
 def test_a_file_cut_short_is_named(store: ModelStore, model: CatalogModel) -> None:

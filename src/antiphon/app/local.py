@@ -51,6 +51,11 @@ def chosen_profile(settings: Settings) -> tuple[Profile, str]:
     return PROFILES[name], why
 
 
+def model_store(settings: Settings) -> ModelStore:
+    """Where the embedded models are kept."""
+    return ModelStore(settings.models, baked=settings.baked_models)
+
+
 def model_ref(choice: ProviderChoice, kind: Spoken, profile: Profile) -> str:
     """The model that ``local`` or ``local:model`` means: a catalog id, a path or a Hugging Face id."""
     if choice.model:
@@ -157,7 +162,7 @@ async def open_models(
     if not refs:
         yield LocalModels(LocalRuntimes([]), {})  # never entered: no threads for nothing
         return
-    store = ModelStore(settings.models)
+    store = model_store(settings)
     check_memory(store, refs, free=available_memory())
     await fetch_missing(store, refs, report)
     files = await asyncio.to_thread(
@@ -173,7 +178,7 @@ async def open_models(
 
 def failed_kind(error: ModelError, settings: Settings, refs: Mapping[Kind, str]) -> Kind | None:
     """Whose model it was that could not be loaded."""
-    store = ModelStore(settings.models)
+    store = model_store(settings)
     for kind, ref in refs.items():
         entry = catalog_entry(store, ref, kind)
         if error.model_id in (ref, entry.id if entry is not None else ref):

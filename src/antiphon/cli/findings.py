@@ -12,7 +12,7 @@ from pathlib import Path
 
 from antiphon.app.adapters import asks_vendors, check_choices
 from antiphon.app.assistant import NO_EAR, first_choices, local_refs, noticing
-from antiphon.app.local import catalog_entry, chosen_profile
+from antiphon.app.local import catalog_entry, chosen_profile, model_store
 from antiphon.app.scripted import check_scripted
 from antiphon.cli.finding import Finding
 from antiphon.cli.surroundings import answers_already, certificate_findings, store_findings
@@ -148,7 +148,7 @@ def runtime_findings(settings: Settings) -> Iterator[Finding]:
 
 def model_findings(settings: Settings, *, thorough: bool) -> Iterator[Finding]:
     """Whether the embedded models that are needed are here and right, and can be fetched if not."""
-    store = ModelStore(settings.models)
+    store = model_store(settings)
     missing: list[str] = []
     for kind, ref in local_refs(settings, first_choices(settings)).items():
         entry = catalog_entry(store, ref, kind)

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from antiphon.app.local import model_store
 from antiphon.cli.effective import effective_settings
 from antiphon.cli.fetching import PullDisplay
 from antiphon.errors import ModelError
@@ -112,7 +113,7 @@ def verify(ids: Sequence[str]) -> None:
     """
     store = _store()
     given = [store.catalog.find(ref) for ref in ids]
-    chosen = given or [model for model in store.catalog.models if store.folder(model).is_dir()]
+    chosen = given or [model for model in store.catalog.models if store.place(model).is_dir()]
     if not chosen:
         click.echo(f"No models in {store.root}. `antiphon models pull` fetches them.")
     failed = False
@@ -136,7 +137,7 @@ def path(model_id: str) -> None:
 
 
 def _store() -> ModelStore:
-    return ModelStore(effective_settings().settings.models)
+    return model_store(effective_settings().settings)
 
 
 def _profile(wanted: str) -> tuple[ProfileName, str]:
@@ -197,5 +198,5 @@ def _facts(store: ModelStore, model: CatalogModel, state: str) -> dict[str, obje
         "fetch_bytes": model.fetch_bytes,
         "disk_bytes": model.disk_bytes,
         "state": state,
-        "folder": str(store.folder(model)),
+        "folder": str(store.place(model)),
     }

@@ -9,13 +9,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from antiphon.app.adapters import OWN, Choices, build_adapters
-from antiphon.app.local import LocalModels, Spoken, catalog_entry, chosen_profile, model_ref, open_models
+from antiphon.app.local import (
+    LocalModels,
+    Spoken,
+    catalog_entry,
+    chosen_profile,
+    model_ref,
+    model_store,
+    open_models,
+)
 from antiphon.app.vendors import Vendors, Warmable, open_vendors
 from antiphon.audio.resample import resample
 from antiphon.audio.sample import question_pcm
 from antiphon.cli.finding import Finding
 from antiphon.errors import AntiphonError, ProviderError
-from antiphon.inference.store import ModelStore
 from antiphon.providers.base import (
     SPEECH_RATE,
     Finished,
@@ -174,7 +181,7 @@ def _local_ref(settings: Settings, kind: Spoken, choice: ProviderChoice) -> dict
         return {}
     profile, _ = chosen_profile(settings)
     ref = model_ref(choice, kind, profile)
-    store = ModelStore(settings.models)
+    store = model_store(settings)
     entry = catalog_entry(store, ref, kind)
     return {kind: ref} if entry is None or not store.problems(entry) else None
 

@@ -48,13 +48,19 @@ class ModelFiles:
 class ModelStore:
     """What is under one models folder, and where a model named in the settings lies."""
 
-    def __init__(self, root: Path, catalog: Catalog | None = None) -> None:
+    def __init__(self, root: Path, catalog: Catalog | None = None, *, baked: Path | None = None) -> None:
+        """``baked``: a second folder, which is only read: a model that is right there is used, and not pulled."""
         self.root = root
         self.catalog = catalog or shipped_catalog()
+        self._baked = baked
 
     def folder(self, model: CatalogModel) -> Path:
-        """Where the model's files are, or would be."""
+        """Where a pull puts the model's files."""
         return self.root / model.kind / model.name
+
+    def place(self, model: CatalogModel) -> Path:
+        """Where the model's files are, or would be."""
+        return self._look(model)[0]
 
     def problems(self, model: CatalogModel, *, thorough: bool = False) -> list[str]:
         """What is wrong with the model's files, a phrase each; empty when they are right.
@@ -62,22 +68,16 @@ class ModelStore:
         A file whose size and time are as they were when its hash was found right is taken as right, unless
         ``thorough``; any other is hashed (145 MB take about 0.15 s).
         """
+        return self._look(model, thorough=thorough)[1]
+
+    def _look(self, model: CatalogModel, *, thorough: bool = False) -> tuple[Path, list[str]]:
+        """The folder in which the model's files are right; else the one of a pull, and what is wrong there."""
+        if self._baked is not None:
+            folder = self._baked / model.kind / model.name
+            if not _problems(folder, model, thorough=thorough):
+                return folder, []
         folder = self.folder(model)
-        if not folder.is_dir():
-            return ["not pulled"]
-        stamps = {} if thorough else _read_stamps(folder)
-        found: list[str] = []
-        checked: dict[str, list[int]] = {}
-        for file in model.files:
-            path = folder / file.name
-            problem = _problem(path, file, stamps.get(file.name))
-            if problem:
-                found.append(problem)
-            else:
-                checked[file.name] = _stamp(path)
-        if checked != stamps:
-            _write_stamps(folder, checked)
-        return found
+        return folder, _problems(folder, model, thorough=thorough)
 
     def note_right(self, model: CatalogModel) -> None:
         """Remember that the model's files were just found right, which spares the next start the hashing."""
@@ -104,8 +104,8 @@ class ModelStore:
                 raise ModelError(
                     f"{model.id} cannot be used here: a model of kind {kind} is wanted.", model_id=model.id
                 )
-            self._require(model, self.problems(model))
-            folder = self.folder(model)
+            folder, problems = self._look(model)
+            self._require(model, problems)
             return ModelFiles(id=model.id, kind=model.kind, folder=folder, main=folder / model.main_file)
         path = Path(ref).expanduser()
         if kind is not None and path.exists():
@@ -135,6 +135,24 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file, lower-case hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _problems(folder: Path, model: CatalogModel, *, thorough: bool) -> list[str]:
+    if not folder.is_dir():
+        return ["not pulled"]
+    stamps = {} if thorough else _read_stamps(folder)
+    found: list[str] = []
+    checked: dict[str, list[int]] = {}
+    for file in model.files:
+        path = folder / file.name
+        problem = _problem(path, file, stamps.get(file.name))
+        if problem:
+            found.append(problem)
+        else:
+            checked[file.name] = _stamp(path)
+    if checked != stamps:
+        _write_stamps(folder, checked)
+    return found
 
 
 def _problem(path: Path, file: CatalogFile, stamp: list[int] | None) -> str | None:

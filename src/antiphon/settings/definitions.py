@@ -119,6 +119,11 @@ class Settings(BaseModel):
     models: Folder = setting(
         "~/.cache/antiphon/models", "Folder where embedded models are kept.", group="Models"
     )
+    baked_models: Folder | None = setting(
+        None,
+        "Second folder of embedded models, looked at first and only read: those that are inside a container image.",
+        group="Models",
+    )
     threads: int = setting(
         0,
         "Processor cores that the embedded models may use; 0 is all of them.",
