@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -11,19 +12,24 @@ from contextlib import contextmanager
 
 import httpx2
 import pytest
-from tests.deploy.docker import Stack, inside, log_has, run, stack, until, until_healthy
+from tests.deploy.docker import SLIM, Stack, inside, log_has, run, stack, state, until, until_healthy
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 CALLERS = 12
 SETTINGS = "assistant.env"
+IMAGE = f"antiphon-test-scale:{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One at first."""
-    with stack(tmp_path_factory.mktemp("scale"), "compose.scale.yaml", REPLICAS="1") as made:
+    """One at first, of an image under a name of its own: a test here builds the next one."""
+    run("docker", "tag", SLIM, IMAGE)
+    with stack(
+        tmp_path_factory.mktemp("scale"), "compose.scale.yaml", REPLICAS="1", ASSISTANT_IMAGE=IMAGE
+    ) as made:
         yield made
+    run("docker", "rmi", IMAGE)
 
 
 def talkers(made: Stack, *, minutes: float) -> subprocess.Popen[str]:
@@ -60,6 +66,21 @@ def test_after_a_rolling_update_a_plain_up_changes_nothing(replicas: Stack) -> N
     before = everything(replicas)
     replicas.compose("up", "--detach", "--wait", "--scale", "assistant=2")
     assert everything(replicas) == before
+
+
+def test_a_replica_that_was_stopped_is_replaced_too(replicas: Stack) -> None:
+    """Compose starts it again, with its old image, where another is asked for: it is not taken for a new one."""
+    replicas.compose("up", "--detach", "--wait", "--scale", "assistant=2")
+    before = set(replicas.containers("assistant"))
+    run("docker", "stop", "--time", "5", min(before))
+    # What `docker compose build` leaves: another image of the same name.
+    run("docker", "build", "--tag", IMAGE, "-", input=f"FROM {SLIM}\nLABEL a.test=of-updates\n")
+    said = replicas.script("rolling-update").stdout
+    after = set(replicas.containers("assistant"))
+    assert len(after) == 2
+    assert not before & after
+    assert {state(name)["Image"] for name in after} == {state(IMAGE)["Id"]}
+    assert said.count(" → ") == 2
 
 
 def everything(made: Stack) -> set[str]:
