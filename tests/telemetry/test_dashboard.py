@@ -179,8 +179,9 @@ def between(first: str, second: str) -> list[dict[str, str]]:
 
 def answered(expression: str) -> str:
     """1 where there is an answer that is a number, else nothing. What an alert compares becomes 0 or 1: whether it
-    could be compared."""
-    compared = re.sub(r" (==|!=|>=|<=|>|<) ", r" \1 bool ", expression)
+    could be compared. Of what is missed (``absent``), whether it is there."""
+    present = re.sub(r"\babsent\(", "(", expression)
+    compared = re.sub(r" (==|!=|>=|<=|>|<) ", r" \1 bool ", present)
     return f"count(({compared}) >= 0) > bool 0"
 
 
