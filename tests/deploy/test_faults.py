@@ -6,7 +6,19 @@ import json
 import socket
 from pathlib import Path
 
-from tests.deploy.docker import container, inside, log_has, logs, run, stack, state, until_healthy
+import pytest
+from tests.deploy.docker import (
+    NGINX,
+    ROOT,
+    container,
+    inside,
+    log_has,
+    logs,
+    run,
+    stack,
+    state,
+    until_healthy,
+)
 from tests.deploy.test_image import CONFINED, SETTINGS
 
 
@@ -62,6 +74,55 @@ def test_settings_that_cannot_be_are_told_by_compose_too(tmp_path: Path) -> None
         assert made.compose("up", "--detach", "--wait", check=False, timeout=120).returncode != 0
         [name] = made.containers("assistant")
         assert "ANTIPHON_TTS" in logs(name).strip().splitlines()[-1]
+
+
+NGINX_SETTINGS = {
+    "DOMAIN": "localhost", "HTTPS_PORT": "443", "RESOLVER": "127.0.0.11", "OPERATOR_NETWORK": "127.0.0.1/32",
+    "HSTS_SECONDS": "0", "CONNECTIONS_PER_ADDRESS": "50", "REQUESTS_PER_SECOND": "20", "TICKETS_PER_SECOND": "5",
+    "CERTIFICATE_CHECK_SECONDS": "30",
+}  # fmt: skip
+
+
+def last_words_of_nginx(**settings: str) -> str:
+    """Of a container without a certificate, which ends for want of it where nothing else is wrong."""
+    files = {
+        "antiphon.conf.template": "/etc/antiphon/antiphon.conf.template",
+        "10-antiphon.sh": "/docker-entrypoint.d/10-antiphon.sh",
+    }
+    done = run(
+        "docker", "run", "--rm", "--network=none", "--user=101:101", "--read-only", "--tmpfs=/tmp:mode=1777",
+        *(f"--volume={ROOT}/deploy/nginx/{name}:{place}:ro" for name, place in files.items()),
+        *(f"--env={name}={value}" for name, value in {**NGINX_SETTINGS, **settings}.items()),
+        NGINX, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_nginx_takes_what_the_guide_writes() -> None:
+    """Several networks, both kinds of addresses; what it lacks then is a certificate."""
+    assert "no certificate" in last_words_of_nginx(OPERATOR_NETWORK="198.51.100.7/32,2001:db8::/32, 10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "why"),
+    [
+        ("OPERATOR_NETWORK", "foo", "no network; expected such as 198.51.100.7/32"),
+        ("OPERATOR_NETWORK", "10.0.0.0/8,300.1.1.1", "no network"),
+        ("REQUESTS_PER_SECOND", "0.5", "no whole number; expected one like 20"),
+        ("TICKETS_PER_SECOND", "0", "too small; expected 1 or more"),
+        ("CONNECTIONS_PER_ADDRESS", "many", "no whole number"),
+        ("HSTS_SECONDS", "1d", "no whole number"),
+        ("CERTIFICATE_CHECK_SECONDS", "-1", "no whole number"),
+        ("RESOLVER", "nowhere.invalid", "no name service"),
+    ],
+)
+def test_a_setting_that_nginx_cannot_take_is_the_last_line_of_its_log(
+    setting: str, value: str, why: str
+) -> None:
+    said = last_words_of_nginx(**{setting: value})
+    wrong = value.rpartition(",")[2]
+    assert said.startswith(f"{setting} in deploy/.env: '{wrong}' is {why}")
 
 
 def test_docker_restarts_what_fails(tmp_path: Path) -> None:
