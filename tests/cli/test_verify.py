@@ -150,7 +150,7 @@ async def test_a_broken_link_ends_it_with_1_and_advice(tmp_path: Path) -> None:
 
 async def test_a_name_that_leads_nowhere() -> None:
     [found] = [each async for each in way_findings(address("https://nowhere.invalid"))]
-    fails(found, "nowhere.invalid leads nowhere", "A (and AAAA) record")
+    fails(found, "nowhere.invalid leads nowhere", "Make an A record")
 
 
 async def test_a_port_that_nobody_listens_on(tmp_path: Path) -> None:

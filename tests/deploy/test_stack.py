@@ -67,6 +67,15 @@ def test_the_assistant_has_what_memory_and_processor_it_was_promised(deployed: S
     assert host["NanoCpus"] == 1_000_000_000
 
 
+def test_nobody_comes_in_by_a_way_on_which_docker_hides_who_it_is(deployed: Stack) -> None:
+    """On [::] it hands every caller on as the network's gateway: one address for all, with one address's limits."""
+    [name] = deployed.containers("nginx")
+    published = [
+        each["HostIp"] for port in state(name)["NetworkSettings"]["Ports"].values() for each in port or []
+    ]
+    assert published == ["0.0.0.0", "0.0.0.0"]
+
+
 def test_operators_doors_are_closed_to_the_world(deployed: Stack) -> None:
     with client(deployed) as asking:
         for path in ("/metrics", "/operator", "/api/sessions", "/metrics/"):

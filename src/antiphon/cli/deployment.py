@@ -118,7 +118,7 @@ async def name_finding(at: Address) -> Finding:
             about="name",
             level="fail",
             text=f"{at.host} leads nowhere: {error.strerror or error}.",
-            advice="Make an A (and AAAA) record for it that points to the server, and wait until it has spread.",
+            advice="Make an A record for it that points to the server, and wait until it has spread.",
         )
     addresses = sorted({str(answer[4][0]) for answer in answers})
     private = all(ip_address(each.partition("%")[0]).is_private for each in addresses)
