@@ -4,8 +4,8 @@
 
 Writes FOLDER/self-signed/fullchain.pem and privkey.pem for the domain (localhost and 127.0.0.1 besides), good for 90
 days, unless a pair that fits and is good for another 30 days is there. A pair of your own, FOLDER/fullchain.pem and
-privkey.pem, is never touched; what is wrong with it is said. Exits 1, saying what to do, when the folder cannot be
-written.
+privkey.pem, is never touched; what is wrong with it is said. Exits 1, saying what to do, when the domain is none or the
+folder cannot be written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from antiphon.settings.domain import check_domain
+
 GOOD_FOR = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=30)
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
@@ -33,6 +35,10 @@ CHAIN, KEY = "fullchain.pem", "privkey.pem"
 
 def main(folder: Path, domain: str) -> None:
     """Tell of yours, and make the self-signed pair if it is needed."""
+    try:
+        domain = check_domain(domain)
+    except ValueError as error:
+        sys.exit(f"DOMAIN in deploy/.env: {error}")
     now = datetime.now(UTC)
     if (folder / CHAIN).exists() or (folder / KEY).exists():
         print(f"certificate for {domain}: yours: {problem_of(folder, domain, now) or 'good'}", flush=True)

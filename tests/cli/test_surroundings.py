@@ -36,6 +36,15 @@ def test_doctor_looks_at_the_certificate_in_front(tmp_path: Path) -> None:
     assert not list(certificate_findings(Settings()))
 
 
+@pytest.mark.parametrize("domain", ["https://localhost", "a.org www.a.org", "talk.example.org:8443"])
+def test_no_certificate_is_made_for_what_is_no_name(tmp_path: Path, domain: str) -> None:
+    with pytest.raises(
+        SystemExit, match=f"DOMAIN in deploy/.env: '{domain}' is no name; write it without https"
+    ):
+        certificates().main(tmp_path, domain)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_containers_certificate_is_made_kept_and_made_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

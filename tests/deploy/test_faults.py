@@ -76,6 +76,14 @@ def test_settings_that_cannot_be_are_told_by_compose_too(tmp_path: Path) -> None
         assert "ANTIPHON_TTS" in logs(name).strip().splitlines()[-1]
 
 
+def test_a_domain_that_is_no_name_is_told_by_who_reads_it(tmp_path: Path) -> None:
+    with stack(tmp_path, up=False, DOMAIN="https://localhost") as made:
+        made.compose("up", "--detach", "assistant", "certificate")
+        for service in ("assistant", "certificate"):
+            [name] = made.containers(service)
+            log_has(name, "'https://localhost' is no name; write it without https://")
+
+
 NGINX_SETTINGS = {
     "DOMAIN": "localhost", "HTTPS_PORT": "443", "RESOLVER": "127.0.0.11", "OPERATOR_NETWORK": "127.0.0.1/32",
     "HSTS_SECONDS": "0", "CONNECTIONS_PER_ADDRESS": "50", "REQUESTS_PER_SECOND": "20", "TICKETS_PER_SECOND": "5",

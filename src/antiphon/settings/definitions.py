@@ -28,6 +28,7 @@ from antiphon.settings.access import (
     Sessions,
     Token,
 )
+from antiphon.settings.domain import check_domain
 from antiphon.settings.providers import ProviderChoice, parse_chain
 from antiphon.settings.vendors import (
     KNOWN_SERVERS,
@@ -62,6 +63,10 @@ def _check_origin(value: str) -> str:
     return value
 
 
+def _check_domain(value: str) -> str:
+    return check_domain(value) if value else ""
+
+
 def _expand(value: Path) -> Path:
     return value.expanduser()
 
@@ -74,6 +79,7 @@ Chain = Annotated[tuple[ProviderChoice, ...], BeforeValidator(parse_chain), Wrap
 Origin = Annotated[str, AfterValidator(_check_origin)]
 Origins = Annotated[tuple[Origin, ...], BeforeValidator(_parse_list), WrapSerializer(_as_text)]
 Store = Annotated[str, AfterValidator(_check_store)]
+Domain = Annotated[str, AfterValidator(_check_domain)]
 Folder = Annotated[Path, AfterValidator(_expand)]
 
 
@@ -267,9 +273,9 @@ class Settings(BaseModel):
         "about to end or is not for `domain`; /metrics has its end.",
         group="Server",
     )
-    domain: str = setting(
+    domain: Domain = setting(
         "",
-        "The name that people type, without https://. Whom the certificate must be for.",
+        "The name that people type, without https:// or a port. Whom the certificate must be for.",
         group="Server",
     )
     page: Folder | None = setting(
