@@ -146,19 +146,27 @@ async def _open_providers(
 
 def _drop_choice(settings: Settings, choices: Choices, error: ModelError) -> None:
     """Go on without the choice whose model failed; raise the error when that was the only one."""
+    kind = dispensable(settings, choices, error)
+    if kind is None:
+        raise error
+    choices[kind] = others(choices[kind])
+    log.warning(
+        "going on without an embedded model",
+        kind=kind,
+        choices=[str(choice) for choice in choices[kind]],
+        problem=error.message,
+    )
+
+
+def dispensable(settings: Settings, choices: Choices, error: ModelError) -> Spoken | None:
+    """The part whose embedded model failed, when there is another choice for it."""
     failed = failed_kind(error, settings, local_refs(settings, choices))
-    for kind in get_args(Spoken):
-        left = tuple(choice for choice in choices[kind] if choice is not first_local(choices[kind]))
-        if kind == failed and left:
-            choices[kind] = left
-            log.warning(
-                "going on without an embedded model",
-                kind=kind,
-                choices=[str(choice) for choice in left],
-                problem=error.message,
-            )
-            return
-    raise error
+    return next((kind for kind in get_args(Spoken) if kind == failed and others(choices[kind])), None)
+
+
+def others(chain: tuple[ProviderChoice, ...]) -> tuple[ProviderChoice, ...]:
+    """The choices beside the embedded model that is loaded."""
+    return tuple(choice for choice in chain if choice is not first_local(chain))
 
 
 def conversation_defaults(settings: Settings, providers: Providers) -> ConversationConfig:

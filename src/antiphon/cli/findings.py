@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from antiphon.app.adapters import asks_vendors, check_choices
-from antiphon.app.assistant import NO_EAR, first_choices, local_refs, noticing
-from antiphon.app.local import catalog_entry, chosen_profile, model_store
+from antiphon.app.assistant import NO_EAR, dispensable, first_choices, local_refs, noticing, others
+from antiphon.app.local import catalog_entry, check_memory, chosen_profile, model_store
 from antiphon.app.scripted import check_scripted
 from antiphon.cli.finding import Finding
-from antiphon.cli.surroundings import answers_already, certificate_findings, store_findings
+from antiphon.cli.surroundings import answers_already, certificate_findings, ready_already, store_findings
 from antiphon.errors import ModelError, SettingsError
 from antiphon.inference.catalog import Kind
 from antiphon.inference.download import PackageClients
@@ -212,19 +212,8 @@ def memory_findings(settings: Settings) -> Iterator[Finding]:
     """Whether memory and cores are enough for the profile."""
     if not local_refs(settings, first_choices(settings)):
         return
-    profile, _ = chosen_profile(settings)
-    free, cores = available_memory(), available_cores()
-    need = BALANCED_MEMORY if profile.name == "balanced" else FAST_MEMORY
-    text = f"{megabytes(free)} free, `{profile.name}` needs about {megabytes(need)}"
-    if free >= need:
-        yield Finding(about="memory", level="ok", text=text)
-    else:
-        smaller = (
-            "Close other programs, or set ANTIPHON_PROFILE=fast."
-            if profile.name == "balanced"
-            else "Close other programs."
-        )
-        yield Finding(about="memory", level="note", text=text, advice=smaller)
+    cores = available_cores()
+    yield memory_finding(settings, available_memory(), ready=ready_already(settings))
     load = os.getloadavg()[0]
     busy = f", of which about {load:.1f} are busy" if load >= 0.5 else ""
     if cores < 2:
@@ -236,6 +225,54 @@ def memory_findings(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding(about="processor", level="ok", text=f"{cores} cores{busy}")
+
+
+def memory_finding(settings: Settings, free: int, *, ready: bool) -> Finding:
+    """Whether the models fit into ``free`` bytes, by the measure of the server that loads them. ``ready``: one runs
+    here and holds its own in memory."""
+    if ready:
+        return Finding(
+            about="memory",
+            level="ok",
+            text=f"the server here has its models loaded; {megabytes(free)} free beside",
+        )
+    refused, starts = _refused_for_memory(settings, free)
+    if refused is not None:
+        return Finding(
+            about="memory",
+            level="note" if starts else "fail",
+            text=refused.message,
+            advice="It starts without that one." if starts else "",
+        )
+    profile, _ = chosen_profile(settings)
+    need = BALANCED_MEMORY if profile.name == "balanced" else FAST_MEMORY
+    text = f"{megabytes(free)} free, `{profile.name}` needs about {megabytes(need)}"
+    if free >= need:
+        return Finding(about="memory", level="ok", text=text)
+    smaller = ", or set ANTIPHON_PROFILE=fast" if profile.name == "balanced" else ""
+    return Finding(
+        about="memory",
+        level="note",
+        text=text,
+        advice=f"Close other programs, give the container more (ASSISTANT_MEMORY){smaller}.",
+    )
+
+
+def _refused_for_memory(settings: Settings, free: int) -> tuple[ModelError | None, bool]:
+    """Why the server will not load all models, and whether it starts nevertheless, with who else was chosen."""
+    store, choices = model_store(settings), first_choices(settings)
+    first: ModelError | None = None
+    while True:
+        try:
+            check_memory(store, local_refs(settings, choices), free=free)
+        except ModelError as error:
+            first = first or error
+            kind = dispensable(settings, choices, error)
+            if kind is None:
+                return error, False
+            choices[kind] = others(choices[kind])
+        else:
+            return first, True
 
 
 def folder_findings(settings: Settings) -> Iterator[Finding]:

@@ -16,14 +16,24 @@ from antiphon.telemetry.certificate import certificate_problem
 
 def answers_already(settings: Settings) -> bool:
     """Whether the port is taken by a server of ours, as when ``doctor`` runs beside it."""
+    return _answer(settings, "/health") == (200, b'{"status":"ok"}')
+
+
+def ready_already(settings: Settings) -> bool:
+    """Whether that server has loaded all it needs, and takes calls."""
+    return answers_already(settings) and _answer(settings, "/ready")[0] == 200
+
+
+def _answer(settings: Settings, path: str) -> tuple[int, bytes]:
+    """Status and the body's beginning; status 0 where nobody answers."""
     here = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     asking = http.client.HTTPConnection(here, settings.port, timeout=2.0)
     try:
-        asking.request("GET", "/health")
+        asking.request("GET", path)
         answer = asking.getresponse()
-        return answer.status == 200 and answer.read(100) == b'{"status":"ok"}'
+        return answer.status, answer.read(100)
     except (OSError, http.client.HTTPException):
-        return False
+        return 0, b""
     finally:
         asking.close()
 
