@@ -103,7 +103,7 @@ class DeepgramSockets:
             for fault, (status, words, code, _, _) in WORDS.items()
             if fault not in ("fail", "overloaded")
         }
-        return refusal_at_handshake(self.world, "asr", refusals)
+        return refusal_at_handshake(self.world, "asr", connection, refusals)
 
     async def serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None

@@ -129,7 +129,7 @@ class ElevenLabsSockets:
             return denied(*self.refusals.popleft())
         if not self.world.knows_key(request.headers.get("xi-api-key", "")):
             return denied(401, {"detail": {"status": "invalid_api_key", "message": "Invalid API key"}})
-        return refusal_at_handshake(self.world, "tts", {})
+        return refusal_at_handshake(self.world, "tts", connection, {})
 
     async def serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None

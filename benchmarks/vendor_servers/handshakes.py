@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.vendor_servers.openai import PAGE
 from benchmarks.vendor_servers.world import Fault, Kind, VendorWorld
+from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
@@ -21,7 +22,10 @@ def denied(status: int, body: Mapping[str, Any]) -> Response:
 
 
 def refusal_at_handshake(
-    world: VendorWorld, kind: Kind, words: Mapping[Fault, tuple[int, Mapping[str, Any]]]
+    world: VendorWorld,
+    kind: Kind,
+    connection: ServerConnection,
+    words: Mapping[Fault, tuple[int, Mapping[str, Any]]],
 ) -> Response | None:
     """When what goes wrong next is something that shows before there is a socket, it happens now."""
     fault = world.faults[kind][0] if world.faults[kind] else None
@@ -37,6 +41,10 @@ def refusal_at_handshake(
         world.faults[kind].popleft()
         where = {"Location": "https://elsewhere.example/v1?token=secret"} if fault == "redirect" else {}
         return _answer(PAGES[fault], PAGE.encode(), {"Content-Type": "text/html", **where})
+    if fault == "drop":
+        world.faults[kind].popleft()
+        connection.transport.abort()
+        return _answer(503, b"", {})  # which does not arrive
     return None
 
 

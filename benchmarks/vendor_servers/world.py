@@ -25,6 +25,7 @@ Fault = Literal[
     "gateway",  # 502 with a web page
     "html",  # 200 with a web page: a wrong address, a hotel's portal
     "redirect",
+    "drop",  # WebSockets: let in and hung up on, before any answer
     "stall",  # nothing at all
     "stall_later",  # headers and the first piece, then silence
     "cut",  # half of it, then the connection is closed

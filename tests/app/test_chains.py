@@ -178,4 +178,5 @@ async def test_apologies_are_voiced_before_anybody_needs_them() -> None:
 def test_all_faults_of_the_vendor_servers_are_known_here() -> None:
     """A new one is to be thought about: is it in these tests, or one that the request itself is to blame for?"""
     ours = {"unknown_model", "unknown_voice", "invalid_request", "filtered", "redirect", "huge", "odd"}
-    assert set(get_args(Fault)) == {*BEFORE_OR_INSIDE, "wrong_rate", "wrong_format"} | ours
+    of_sockets = {"drop"}
+    assert set(get_args(Fault)) == {*BEFORE_OR_INSIDE, "wrong_rate", "wrong_format"} | ours | of_sockets

@@ -23,6 +23,7 @@ from antiphon.errors import ProviderError
 from antiphon.providers.proxies import of_environment
 from antiphon.providers.vendor_errors import (
     Names,
+    cut,
     malformed,
     not_an_api,
     refused,
@@ -87,7 +88,10 @@ async def dial(address: Address, *, timeout_s: float = DIAL_TIMEOUT_S) -> Client
         raise unavailable(
             names, "unreachable", "cannot be reached through the proxy that HTTPS_PROXY names"
         ) from None
-    except InvalidHandshake:
+    except InvalidHandshake as error:
+        # Nothing came, or half an answer: whoever hangs up there may speak WebSocket the next time.
+        if isinstance(error.__cause__, EOFError):
+            raise cut(names, "hung up before it had answered") from None
         raise not_an_api(names, "does not speak WebSocket there") from None
     except TimeoutError:
         raise too_slow(names, f"did not open a connection within {timeout_s:g} s") from None

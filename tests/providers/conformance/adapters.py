@@ -54,6 +54,7 @@ EXPECTED: Mapping[Fault, tuple[type[ProviderError], str]] = {
     "gateway": (ProviderUnavailable, "overloaded"),
     "html": (ProviderRejected, "not_an_api"),
     "redirect": (ProviderRejected, "not_an_api"),
+    "drop": (ProviderUnavailable, "cut"),
     "stall": (ProviderUnavailable, "timeout"),
     "stall_later": (ProviderUnavailable, "timeout"),
     "cut": (ProviderUnavailable, "cut"),
@@ -72,6 +73,9 @@ NOT_OF: Mapping[Kind, frozenset[Fault]] = {
     "llm": frozenset({"unknown_voice", "wrong_format"}),
     "tts": frozenset(),
 }
+
+
+OF_SOCKETS: frozenset[Fault] = frozenset({"drop"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,8 @@ class Adapter:
     build: Builder | None = None
     """Against the servers, with a key of ``KEY``; None: scripted."""
     speaking: Speaking = "http"
+    over_sockets: bool = False
+    """Whether it is asked over WebSockets, which have faults of their own."""
     cannot: frozenset[Fault] = frozenset()
     """Faults that this vendor's format has no way to have."""
     causes: Mapping[Fault, tuple[type[ProviderError], str]] = field(default_factory=dict)
@@ -124,7 +130,8 @@ class Adapter:
     @property
     def faults(self) -> tuple[Fault, ...]:
         """Those to try."""
-        return tuple(f for f in FAULTS if f in EXPECTED and f not in self.cannot | NOT_OF[self.kind])
+        cannot = self.cannot | NOT_OF[self.kind] | (frozenset() if self.over_sockets else OF_SOCKETS)
+        return tuple(fault for fault in FAULTS if fault in EXPECTED and fault not in cannot)
 
     def expected(self, fault: Fault) -> tuple[type[ProviderError], str]:
         return self.causes.get(fault, EXPECTED[fault])
@@ -251,10 +258,11 @@ ADAPTERS = (
         name="elevenlabs-sockets",
         kind="tts",
         build=_elevenlabs,
+        over_sockets=True,
         # Over a socket it does not say when to come again: tests/providers/test_elevenlabs_sockets.py has that.
         cannot=NAMES_NO_RATE | {"rate_limit"},
     ),
-    Adapter(name="deepgram-nova", kind="asr", build=_nova, cannot=frozenset({"filtered"})),
+    Adapter(name="deepgram-nova", kind="asr", build=_nova, over_sockets=True, cannot=frozenset({"filtered"})),
     Adapter(
         name="deepgram-aura",
         kind="tts",
