@@ -40,6 +40,7 @@ from antiphon.providers.proxies import Proxies, of_environment
 from antiphon.providers.server_sent import EventDecoder, ServerSent
 from antiphon.providers.tcp import LoopSockets
 from antiphon.providers.vendor_errors import Names
+from antiphon.providers.vendor_json import read_json
 from antiphon.providers.warmth import Warmth
 
 ERROR_BYTES = 64 * 1024
@@ -376,7 +377,7 @@ class Answer:
         """All of the body, a JSON object."""
         body = await self.whole()
         try:
-            parsed = jsonlib.loads(body)
+            parsed = read_json(body)
         except ValueError as error:
             if vendor_errors.looks_like_a_page({}, body):
                 raise self._page() from None

@@ -7,7 +7,6 @@ anything that looks like a key taken out (OpenAI repeats part of a wrong one).
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 import time
@@ -15,11 +14,13 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
 
 from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected, ProviderUnavailable
+from antiphon.providers.vendor_json import read_json
 from antiphon.settings.keys import without_keys
 
 WORDS_KEPT = 200
@@ -75,6 +76,17 @@ def unavailable(
 def malformed(names: Names, what: str) -> ProviderUnavailable:
     """An answer that is not what the format promises; the next may be."""
     return unavailable(names, "malformed", f"sent what cannot be read: {what}")
+
+
+def read_object(names: Names, raw: str | bytes, what: str) -> dict[str, Any]:
+    """A JSON object; ``what`` it is of the answer: ``a line``. Raises ProviderError."""
+    try:
+        parsed = read_json(raw)
+    except ValueError:
+        raise malformed(names, f"{what} that is not JSON") from None
+    if not isinstance(parsed, dict):
+        raise malformed(names, f"{what} that is no JSON object")
+    return parsed
 
 
 def cut(names: Names, what: str = "broke off in the middle of its answer") -> ProviderUnavailable:
@@ -163,7 +175,7 @@ class Said:
 def said(body: bytes | bytearray) -> Said | None:
     """The error in a body; None when it is not JSON."""
     try:
-        parsed = json.loads(body)
+        parsed = read_json(body)
     except ValueError:
         return None
     if isinstance(parsed, list) and parsed:
@@ -173,8 +185,9 @@ def said(body: bytes | bytearray) -> Said | None:
     inner = next((parsed[key] for key in ("error", "detail") if parsed.get(key)), parsed)
     if isinstance(inner, list):  # FastAPI's 422: its "input" repeats what was sent, so only these two
         first = inner[0] if inner and isinstance(inner[0], dict) else {}
-        where = ".".join(str(part) for part in first.get("loc", ()))
-        return Said("invalid_request", f"{where}: {first.get('msg', '')}", where)
+        place = first.get("loc")
+        where = ".".join(map(str, place)) if isinstance(place, list) else ""
+        return Said("invalid_request", f"{where}: {first.get('msg', '')}".removeprefix(": "), where)
     if not isinstance(inner, dict):
         return Said("", str(inner))
     return Said(
@@ -315,7 +328,7 @@ def _number(text: str) -> float | None:
 def _until(date: str, now: float) -> float:
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 

@@ -7,11 +7,11 @@ request too. (Marks on prompts shorter than the model's least, 1024 tokens or mo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from antiphon.providers.base import LanguageOptions, Message, Tool
+from antiphon.providers.vendor_json import read_json
 
 BEGINNING = "(The conversation begins.)"
 """Said for the user when the assistant spoke first: the API wants the user to begin."""
@@ -83,7 +83,7 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
 
 def _arguments(text: str) -> Mapping[str, Any]:
     try:
-        arguments = json.loads(text or "{}")
+        arguments = read_json(text or "{}")
     except ValueError:
         return {}
     return arguments if isinstance(arguments, dict) else {}

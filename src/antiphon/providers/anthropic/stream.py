@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from antiphon.errors import ProviderError
 from antiphon.providers.base import Delta, Finished, Text, ToolCall, Usage
-from antiphon.providers.vendor_errors import Names, cut, empty, malformed, refused
+from antiphon.providers.vendor_errors import Names, cut, empty, malformed, read_object, refused
+from antiphon.providers.vendor_json import count_of
 
 Reason = Literal["stop", "length", "tool_calls", "filtered"]
 
@@ -66,13 +67,10 @@ class MessageStream:
 
     def take(self, data: str) -> Delta | None:
         """One event's data. Raises ProviderError."""
-        try:
-            event = json.loads(data)
-        except ValueError:
-            raise malformed(self._names, "an event that is not JSON") from None
+        event = read_object(self._names, data, "an event")
         try:
             delta = self._take(event)
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
             raise malformed(self._names, "an event without its parts") from None
         self._wrote |= delta is not None
         return delta
@@ -82,7 +80,7 @@ class MessageStream:
         if not self.finished:
             raise cut(self._names)
 
-    def _take(self, event: Any) -> Delta | None:
+    def _take(self, event: Mapping[str, Any]) -> Delta | None:
         match event["type"]:
             case "message_start":
                 self._model = str(event["message"].get("model") or "")
@@ -127,8 +125,7 @@ class MessageStream:
 
     def _count(self, usage: Any) -> None:
         for name, count in (usage or {}).items():
-            if isinstance(count, int):
-                self._usage[name] = count  # running totals, not increments
+            self._usage[name] = count_of(count)  # running totals, not increments
 
     def _refused(self, error: Mapping[str, Any]) -> ProviderError:
         status = STATUS.get(str(error.get("type")), 400)

@@ -12,7 +12,7 @@ from antiphon.errors import ProviderError
 from antiphon.providers.base import SPEECH_RATE
 from antiphon.providers.deepgram.utterance import Utterance
 from antiphon.providers.sockets import Line
-from antiphon.providers.vendor_errors import Names, cut, malformed, refused, too_slow
+from antiphon.providers.vendor_errors import Names, cut, malformed, read_object, refused, too_slow
 
 KEEP_ALIVE_S = 4.0
 """The vendor ends a socket that says nothing for 10 s, and asks for a sign every 3 to 5 s."""
@@ -118,7 +118,7 @@ class ListenLine:
 
     def received(self, message: str | bytes) -> None:
         """A message. Raises ProviderError when the line cannot go on."""
-        told = self._read(message)
+        told = read_object(self._names, message, "a message")
         kind, utterance = told.get("type"), self._utterance
         if kind == "Error" or told.get("err_code"):
             raise self._refused(told)
@@ -135,15 +135,6 @@ class ListenLine:
             utterance.complete()
         if utterance.over:
             self._done()
-
-    def _read(self, message: str | bytes) -> dict[str, Any]:
-        try:
-            told = json.loads(message)
-        except (ValueError, RecursionError):
-            raise malformed(self._names, "a message that is not JSON") from None
-        if not isinstance(told, dict):
-            raise malformed(self._names, "a message that is no JSON object")
-        return told
 
     def _refused(self, told: dict[str, Any]) -> ProviderError:
         said = {

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from antiphon.providers.base import WordTime
-
-LONGEST = 1e9
-"""A time larger than this is none, in seconds or ms."""
+from antiphon.providers.vendor_json import is_number
 
 _UNSPACED = re.compile(r"[぀-ヿ㐀-鿿]")
 """Scripts written without spaces: each character counts as a word."""
@@ -89,14 +87,9 @@ def _times(chars: Any, starts: list[float], ends: list[float], unit: float) -> C
 
 
 def _numbers(value: object) -> list[float]:
-    if not isinstance(value, list) or not all(_is_time(number) for number in value):
+    if not isinstance(value, list) or not all(map(is_number, value)):
         return []
     return [float(number) for number in value]
-
-
-def _is_time(number: object) -> bool:
-    """JSON lets NaN, infinity and numbers of any size through."""
-    return isinstance(number, int | float) and abs(number) < LONGEST
 
 
 class TimedText:

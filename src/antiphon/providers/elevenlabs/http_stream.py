@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -19,7 +18,7 @@ from antiphon.providers.elevenlabs.alignment import CharTimes, http_times
 from antiphon.providers.elevenlabs.clause import Clause
 from antiphon.providers.elevenlabs.voices import language_code, voice_settings
 from antiphon.providers.http import Answer, HttpPool
-from antiphon.providers.vendor_errors import malformed, refused
+from antiphon.providers.vendor_errors import malformed, read_object, refused
 
 REPLIES_KEPT = 256
 """Replies whose last words are remembered: more than speak at once."""
@@ -127,12 +126,7 @@ class ElevenLabsHttp:
             yield self._told(bytes(rest))
 
     def _told(self, line: bytes) -> dict[str, Any]:
-        try:
-            told = json.loads(line)
-        except ValueError:
-            raise malformed(self._names, "a line that is not JSON") from None
-        if not isinstance(told, dict):
-            raise malformed(self._names, "a line that is no JSON object")
+        told = read_object(self._names, line, "a line")
         if told.get("detail") or told.get("error"):  # it failed after it had begun to answer
             raise refused(self._names, 400, {}, line)
         return told

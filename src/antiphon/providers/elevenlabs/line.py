@@ -16,7 +16,7 @@ from antiphon.errors import ProviderError
 from antiphon.providers.elevenlabs.alignment import socket_times
 from antiphon.providers.elevenlabs.clause import Clause, Speaking
 from antiphon.providers.sockets import Line
-from antiphon.providers.vendor_errors import Names, cut, malformed, refused
+from antiphon.providers.vendor_errors import Names, cut, malformed, read_object, refused
 
 CONTEXTS = 5
 """The vendor ends a socket that opens a sixth."""
@@ -118,7 +118,7 @@ class VoiceLine:
 
     def received(self, message: str | bytes) -> None:
         """A message. Raises ProviderError when the line cannot go on."""
-        told = self._read(message)
+        told = read_object(self._names, message, "a message")
         name = next((told[key] for key in KEY_OF_CONTEXT if told.get(key)), "")
         speaking = self._speaking.get(str(name))
         if told.get("error"):
@@ -135,15 +135,6 @@ class VoiceLine:
             self._over(speaking)
         else:
             self._wait(speaking)
-
-    def _read(self, message: str | bytes) -> dict[str, Any]:
-        try:
-            told = json.loads(message)
-        except (ValueError, RecursionError):
-            raise malformed(self._names, "a message that is not JSON") from None
-        if not isinstance(told, dict):
-            raise malformed(self._names, "a message that is no JSON object")
-        return told
 
     def _sound(self, told: Mapping[str, Any]) -> bytes:
         audio = told.get("audio") or ""

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from antiphon.errors import ProviderError
 from antiphon.providers.base import Delta, Finished, Text, ToolCall, Usage
-from antiphon.providers.vendor_errors import Names, cut, empty, malformed, refused
+from antiphon.providers.vendor_errors import Names, cut, empty, malformed, read_object, refused
+from antiphon.providers.vendor_json import count_of
 
 Reason = Literal["stop", "length", "tool_calls", "filtered"]
 
@@ -86,12 +87,7 @@ class ChatReader:
         if data.strip() == "[DONE]":
             self._done = True
             return
-        try:
-            chunk = json.loads(data)
-        except ValueError:
-            raise malformed(self._names, "a piece of a reply that is not JSON") from None
-        if not isinstance(chunk, dict):
-            raise malformed(self._names, "a piece of a reply that is no object")
+        chunk = read_object(self._names, data, "a piece of a reply")
         if chunk.get("error"):
             raise failure(self._names, chunk)
         yield from self.chunk(chunk)
@@ -177,11 +173,11 @@ class ChatReader:
             if isinstance(details, dict)
             else usage.get("prompt_cache_hit_tokens")
         )
-        prompt = _whole(usage.get("prompt_tokens"))
+        prompt = count_of(usage.get("prompt_tokens"))
         self._usage = Usage(
             input_tokens=prompt,
-            cached_tokens=min(_whole(cached), prompt),
-            output_tokens=_whole(usage.get("completion_tokens")),
+            cached_tokens=min(count_of(cached), prompt),
+            output_tokens=count_of(usage.get("completion_tokens")),
         )
 
 
@@ -194,7 +190,3 @@ def failure(names: Names, chunk: Mapping[str, Any]) -> ProviderError:
     if "rate_limit" in text or "quota" in text:
         status = 429
     return refused(names, status, {}, json.dumps({"error": error}).encode())
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

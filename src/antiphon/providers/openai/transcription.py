@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,8 @@ from antiphon.providers.http import HttpPool
 from antiphon.providers.openai.dialect import Dialect
 from antiphon.providers.openai.endpoint import Endpoint
 from antiphon.providers.openai.languages import iso_code
-from antiphon.providers.vendor_errors import malformed
+from antiphon.providers.vendor_errors import Names, malformed
+from antiphon.providers.vendor_json import count_of, is_number
 
 SHORTEST_S = 0.15
 """OpenAI refuses less than 0.1 s of sound; shorter sound is filled up with silence."""
@@ -70,7 +71,7 @@ class OpenAIRecognizer:
             except ProviderRejected as error:
                 if not self._dialect.learn(error, fields):
                     raise
-        return self._read(await answer.json(), len(pcm) / 2 / SPEECH_RATE)
+        return read_transcription(self._vendor.names, await answer.json(), len(pcm) / 2 / SPEECH_RATE)
 
     def _fields(self, language: str | None, prompt: str) -> dict[str, str]:
         detailed = self._detailed and self._dialect.takes("response_format")
@@ -82,21 +83,6 @@ class OpenAIRecognizer:
         if prompt and self._dialect.takes("prompt"):
             fields["prompt"] = prompt
         return fields
-
-    def _read(self, answer: dict[str, Any], sent_s: float) -> Transcript:
-        text = answer.get("text")
-        if not isinstance(text, str):
-            raise malformed(self._vendor.names, "a transcription without a text")
-        segments = [s for s in answer.get("segments") or () if isinstance(s, dict)]
-        if segments and all(_is_silence(segment) for segment in segments):
-            text = ""
-        return Transcript(
-            text=text.strip(),
-            final=True,
-            language=iso_code(str(answer.get("language") or "")),
-            confidence=_confidence(segments),
-            usage=_usage(answer.get("usage"), sent_s),
-        )
 
 
 class _Upload:
@@ -136,6 +122,24 @@ def wav_file(pcm: bytes) -> bytes:
     return out.getvalue()
 
 
+def read_transcription(names: Names, answer: Mapping[str, Any], sent_s: float) -> Transcript:
+    """What came back for ``sent_s`` seconds of sound. Raises ProviderError."""
+    text = answer.get("text")
+    if not isinstance(text, str):
+        raise malformed(names, "a transcription without a text")
+    told = answer.get("segments")
+    segments = [s for s in told if isinstance(s, dict)] if isinstance(told, list) else []
+    if segments and all(_is_silence(segment) for segment in segments):
+        text = ""
+    return Transcript(
+        text=text.strip(),
+        final=True,
+        language=iso_code(str(answer.get("language") or "")),
+        confidence=_confidence(segments),
+        usage=_usage(answer.get("usage"), sent_s),
+    )
+
+
 def _is_silence(segment: dict[str, Any]) -> bool:
     return (
         _number(segment.get("no_speech_prob"), 0.0) > NO_SPEECH
@@ -146,7 +150,7 @@ def _is_silence(segment: dict[str, Any]) -> bool:
 def _confidence(segments: list[dict[str, Any]]) -> float | None:
     """The mean probability of a token over all segments."""
     trusts = [_number(s["avg_logprob"], 0.0) for s in segments if "avg_logprob" in s]
-    return min(1.0, math.exp(sum(trusts) / len(trusts))) if trusts else None
+    return math.exp(min(0.0, sum(trusts) / len(trusts))) if trusts else None
 
 
 def _usage(usage: object, sent_s: float) -> Usage:
@@ -154,12 +158,11 @@ def _usage(usage: object, sent_s: float) -> Usage:
     if not isinstance(usage, dict):
         return Usage(audio_s=sent_s)
     return Usage(
-        audio_s=_number(usage.get("seconds"), sent_s),
-        input_tokens=int(_number(usage.get("input_tokens"), 0)),
-        output_tokens=int(_number(usage.get("output_tokens"), 0)),
+        audio_s=max(0.0, _number(usage.get("seconds"), sent_s)),
+        input_tokens=count_of(usage.get("input_tokens")),
+        output_tokens=count_of(usage.get("output_tokens")),
     )
 
 
 def _number(value: object, otherwise: float) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good and isinstance(value, int | float) else otherwise
+    return float(value) if is_number(value) else otherwise
