@@ -13,7 +13,7 @@ from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected
 from antiphon.providers.base import Delta, LanguageOptions, Message, ProviderInfo, Tool
 from antiphon.providers.http import Answer, HttpPool
 from antiphon.providers.openai.chat_reader import ChatReader, failure
-from antiphon.providers.openai.dialect import Dialect
+from antiphon.providers.openai.dialect import Dialect, Wording
 from antiphon.providers.openai.endpoint import Endpoint
 
 REASONS_FIRST = re.compile(r"(o\d|gpt-5)(?!.*chat)")
@@ -22,6 +22,9 @@ REASONS_FIRST = re.compile(r"(o\d|gpt-5)(?!.*chat)")
 THINKING_TOKENS = 256
 """Added to the longest reply of a model that cannot but think, and whose thoughts count: at the least effort it thinks
 some dozens of tokens."""
+
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
+"""The new name and the old; a reply without either may have no end."""
 
 LAST_BYTES_S = 0.1
 """After ``[DONE]`` the connection's last bytes come with it; HTTP/1.1 needs them read to use it again."""
@@ -43,8 +46,9 @@ class OpenAILanguageModel:
             "prompt_cache_key",
             "reasoning_effort",
             "temperature",
-            "max_completion_tokens",
-            "max_tokens",
+            *TOKEN_LIMITS,
+            callers=TOKEN_LIMITS,
+            needed=TOKEN_LIMITS,
         )
         self.info = ProviderInfo(provider=endpoint.provider, model=model)
 
@@ -75,17 +79,23 @@ class OpenAILanguageModel:
     async def _ask(
         self, stack: AsyncExitStack, messages: Sequence[Message], options: LanguageOptions
     ) -> Answer:
+        wording = self._dialect.request()
         while True:
-            body = self._body(messages, options)
+            body = self._body(messages, options, wording)
             try:
-                return await stack.enter_async_context(
+                answer = await stack.enter_async_context(
                     self._vendor.ask("POST", "/chat/completions", json=body)
                 )
             except ProviderRejected as error:
-                if not self._dialect.learn(error, body):
+                if not wording.refused(error, body):
                     raise
+            else:
+                wording.taken(body)
+                return answer
 
-    def _body(self, messages: Sequence[Message], options: LanguageOptions) -> dict[str, Any]:
+    def _body(
+        self, messages: Sequence[Message], options: LanguageOptions, wording: Wording
+    ) -> dict[str, Any]:
         """What stays the same from turn to turn comes first, for the vendor's prompt cache: tools and
         instructions, then the conversation, which only grows at its end."""
         optional: dict[str, Any] = {"stream_options": {"include_usage": True}}
@@ -95,12 +105,11 @@ class OpenAILanguageModel:
             optional["reasoning_effort"] = self._effort
         if not self._reasons_first:
             optional["temperature"] = options.temperature
-        limit = "max_completion_tokens" if self._official else "max_tokens"
-        if not self._dialect.takes(limit):
-            limit = "max_tokens" if self._official else "max_completion_tokens"
-        optional[limit] = options.max_tokens + (0 if self._effort in ("", "none") else THINKING_TOKENS)
+        names = TOKEN_LIMITS if self._official else reversed(TOKEN_LIMITS)
+        if limit := next(filter(wording.takes, names), ""):
+            optional[limit] = options.max_tokens + (0 if self._effort in ("", "none") else THINKING_TOKENS)
         body: dict[str, Any] = {"model": self._model, "stream": True}
-        body |= {name: value for name, value in optional.items() if self._dialect.takes(name)}
+        body |= {name: value for name, value in optional.items() if wording.takes(name)}
         if options.tools:
             body["tools"] = [_tool(tool) for tool in options.tools]
         body["messages"] = [_message(message) for message in messages]

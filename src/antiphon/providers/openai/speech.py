@@ -9,7 +9,7 @@ from typing import Any
 from antiphon.errors import ProviderRejected
 from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions
 from antiphon.providers.http import Answer, HttpPool
-from antiphon.providers.openai.dialect import Dialect
+from antiphon.providers.openai.dialect import Dialect, Wording
 from antiphon.providers.openai.endpoint import Endpoint
 from antiphon.providers.openai.languages import english_name
 from antiphon.providers.sound_reader import SoundReader
@@ -38,7 +38,7 @@ class OpenAISynthesizer:
         self._pcm_rate = endpoint.pcm_rate
         self._directed = model.startswith("gpt-4o") and "tts" in model
         """Whether it is told in words how to speak; then it has no speed."""
-        self._dialect = Dialect("response_format", "instructions", "speed")
+        self._dialect = Dialect("response_format", "instructions", "speed", callers=("instructions", "speed"))
         self.info = ProviderInfo(
             provider=endpoint.provider,
             model=model,
@@ -59,25 +59,29 @@ class OpenAISynthesizer:
                 yield chunks
 
     async def _ask(self, stack: AsyncExitStack, text: str, options: SpeechOptions) -> Answer:
+        wording = self._dialect.request()
         while True:
-            body = self._body(text, options)
+            body = self._body(text, options, wording)
             try:
-                return await stack.enter_async_context(self._vendor.ask("POST", "/audio/speech", json=body))
+                answer = await stack.enter_async_context(self._vendor.ask("POST", "/audio/speech", json=body))
             except ProviderRejected as error:
-                if not self._dialect.learn(error, body):
+                if not wording.refused(error, body):
                     raise
+            else:
+                wording.taken(body)
+                return answer
 
-    def _body(self, text: str, options: SpeechOptions) -> dict[str, Any]:
+    def _body(self, text: str, options: SpeechOptions, wording: Wording) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
             "voice": options.voice or next(iter(self.info.voices), DEFAULT_VOICE),
             "input": text,
             # Groq has WAV only.
-            "response_format": "pcm" if self._dialect.takes("response_format") else "wav",
+            "response_format": "pcm" if wording.takes("response_format") else "wav",
         }
-        if self._directed and self._dialect.takes("instructions") and (words := _direction(options)):
+        if self._directed and wording.takes("instructions") and (words := _direction(options)):
             body["instructions"] = words
-        elif not self._directed and options.speed != 1.0 and self._dialect.takes("speed"):
+        elif not self._directed and options.speed != 1.0 and wording.takes("speed"):
             body["speed"] = options.speed
         return body
 

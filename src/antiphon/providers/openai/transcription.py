@@ -16,7 +16,7 @@ from typing import Any
 from antiphon.errors import ProviderRejected
 from antiphon.providers.base import SPEECH_RATE, ProviderInfo, Transcript, Usage
 from antiphon.providers.http import HttpPool
-from antiphon.providers.openai.dialect import Dialect
+from antiphon.providers.openai.dialect import Dialect, Wording
 from antiphon.providers.openai.endpoint import Endpoint
 from antiphon.providers.openai.languages import iso_code
 from antiphon.providers.vendor_errors import Names, malformed
@@ -36,7 +36,7 @@ class OpenAIRecognizer:
     def __init__(self, pool: HttpPool, endpoint: Endpoint, model: str) -> None:
         self._vendor = endpoint.vendor(pool, model)
         self._model = model
-        self._dialect = Dialect("response_format", "prompt", "language")
+        self._dialect = Dialect("response_format", "prompt", "language", callers=("prompt", "language"))
         self._detailed = "whisper" in model.lower()
         """Whisper's own answers name the language and how sure it is; the newer models' have the text only."""
         self.info = ProviderInfo(provider=endpoint.provider, model=model, streaming=False)
@@ -56,8 +56,9 @@ class OpenAIRecognizer:
     ) -> Transcript:
         """Ask, again when a field was refused."""
         wav = wav_file(pcm)
+        wording = self._dialect.request()
         while True:
-            fields = self._fields(language, prompt)
+            fields = self._fields(language, prompt, wording)
             try:
                 answer = await stack.enter_async_context(
                     self._vendor.ask(
@@ -67,20 +68,21 @@ class OpenAIRecognizer:
                         files={"file": ("speech.wav", wav, "audio/wav")},
                     )
                 )
-                break
             except ProviderRejected as error:
-                if not self._dialect.learn(error, fields):
+                if not wording.refused(error, fields):
                     raise
+            else:
+                wording.taken(fields)
+                break
         return read_transcription(self._vendor.names, await answer.json(), len(pcm) / 2 / SPEECH_RATE)
 
-    def _fields(self, language: str | None, prompt: str) -> dict[str, str]:
-        detailed = self._detailed and self._dialect.takes("response_format")
-        fields = {"model": self._model, "response_format": "verbose_json" if detailed else "json"}
-        if not detailed and not self._dialect.takes("response_format"):
-            del fields["response_format"]
-        if language and self._dialect.takes("language"):
+    def _fields(self, language: str | None, prompt: str, wording: Wording) -> dict[str, str]:
+        fields = {"model": self._model}
+        if wording.takes("response_format"):
+            fields["response_format"] = "verbose_json" if self._detailed else "json"
+        if language and wording.takes("language"):
             fields["language"] = language
-        if prompt and self._dialect.takes("prompt"):
+        if prompt and wording.takes("prompt"):
             fields["prompt"] = prompt
         return fields
 
