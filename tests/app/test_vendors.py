@@ -8,7 +8,7 @@ import pytest
 from benchmarks.vendor_servers import VendorWorld, open_vendor_servers
 
 from antiphon.app.adapters import check_choices
-from antiphon.app.vendors import open_vendors
+from antiphon.app.vendors import OPENAI_SHAPED, endpoint_of, open_vendors
 from antiphon.errors import ProviderRejected, ProviderUnavailable, SettingsError
 from antiphon.providers.base import LanguageOptions, Message
 from antiphon.providers.elevenlabs import ElevenLabsHttp, ElevenLabsStreamInput
@@ -152,6 +152,48 @@ async def test_a_key_goes_only_where_it_belongs() -> None:
             "openai:m", pool, OPENAI_API_KEY="sk-x", ANTIPHON_LLM_BASE_URL=url, ANTIPHON_LLM_API_KEY=KEY
         )
         assert heard.last("llm").headers["authorization"] == f"Bearer {KEY}"
+
+
+OWN_KEY = {"ANTIPHON_LLM_API_KEY": "sk-or-v1-0123456789"}
+ROUTER = {"ANTIPHON_LLM_BASE_URL": "https://openrouter.ai/api/v1"}
+BEHIND_A_PROXY = {"ANTIPHON_OLLAMA_BASE_URL": "https://ollama.example/v1"}
+
+
+@pytest.mark.parametrize(
+    ("llm", "environ", "told"),
+    [
+        ("openai:x/y,ollama:llama3.2", ROUTER, ["openai"]),
+        ("ollama:llama3.2,openai:x/y", ROUTER, ["openai"]),
+        ("openai:x,ollama:y,vllm:z", {}, ["openai"]),
+        ("ollama:llama3.2,anthropic,groq,local", BEHIND_A_PROXY, ["ollama"]),
+        ("ollama:a,ollama:b", BEHIND_A_PROXY, ["ollama", "ollama"]),
+        ("ollama:a", ROUTER, []),
+        (
+            "ollama:a,vllm:b",
+            {**BEHIND_A_PROXY, "ANTIPHON_LLM_BASE_URL": "https://ollama.example"},
+            ["ollama"],
+        ),
+    ],
+)
+async def test_a_key_for_one_server_is_shown_to_no_other_of_the_chain(
+    llm: str, environ: dict[str, str], told: list[str]
+) -> None:
+    given = {"ANTIPHON_LLM": llm, **OWN_KEY, **environ, "OPENAI_API_KEY": KEY, "GROQ_API_KEY": KEY}
+    loaded = settings(**given)
+    async with open_vendors(loaded) as vendors:
+        endpoints = [
+            endpoint_of(vendors, choice, "llm") for choice in loaded.llm if choice.provider in OPENAI_SHAPED
+        ]
+    assert [
+        endpoint.provider for endpoint in endpoints if endpoint.key == OWN_KEY["ANTIPHON_LLM_API_KEY"]
+    ] == told
+    assert all(endpoint.key != KEY or endpoint.provider in ("openai", "groq") for endpoint in endpoints)
+
+
+async def test_a_key_that_may_be_for_several_servers_is_asked_about() -> None:
+    message = await refusal("llm", "vllm:b", ANTIPHON_LLM="ollama:a,vllm:b", **OWN_KEY)
+    assert "ANTIPHON_LLM_API_KEY may be meant for any of ollama, vllm: set ANTIPHON_LLM_BASE_URL" in message
+    assert "sk-or" not in message
 
 
 @pytest.mark.real_time

@@ -8,7 +8,7 @@ async with open_vendors(settings) as vendors:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, runtime_checkable
@@ -112,17 +112,17 @@ def key_of(secret: SecretStr, choice: ProviderChoice, kind: Kind, variables: str
 
 
 async def _openai_recognizer(vendors: Vendors, choice: ProviderChoice) -> Recognizer:
-    return OpenAIRecognizer(vendors.pool, _endpoint(vendors, choice, "asr"), _model(choice, "asr"))
+    return OpenAIRecognizer(vendors.pool, endpoint_of(vendors, choice, "asr"), _model(choice, "asr"))
 
 
 async def _openai_language_model(vendors: Vendors, choice: ProviderChoice) -> LanguageModel:
-    return OpenAILanguageModel(vendors.pool, _endpoint(vendors, choice, "llm"), _model(choice, "llm"))
+    return OpenAILanguageModel(vendors.pool, endpoint_of(vendors, choice, "llm"), _model(choice, "llm"))
 
 
 async def _openai_synthesizer(vendors: Vendors, choice: ProviderChoice) -> Synthesizer:
     voice = vendors.settings.voice
     return OpenAISynthesizer(
-        vendors.pool, _endpoint(vendors, choice, "tts"), _model(choice, "tts"), voice=voice
+        vendors.pool, endpoint_of(vendors, choice, "tts"), _model(choice, "tts"), voice=voice
     )
 
 
@@ -136,22 +136,24 @@ def _model(choice: ProviderChoice, kind: Kind) -> str:
     return model
 
 
-def _endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> Endpoint:
+def endpoint_of(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> Endpoint:
+    """Where ``openai`` and those that speak its formats are asked, and with which key. Raises SettingsError."""
     if choice.provider == "openai":
         return _openai_endpoint(vendors, choice, kind)
     settings, name = vendors.settings, choice.provider
     known = KNOWN_SERVERS[name]
     if kind not in known.roles:
         raise SettingsError(f"ANTIPHON_{kind.upper()}={choice}: {name} is used for {known.roles} only.")
-    key_setting = f"ANTIPHON_{name.upper()}_API_KEY" if name == "groq" else f"ANTIPHON_{kind.upper()}_API_KEY"
-    secret: SecretStr = getattr(settings, key_setting.removeprefix("ANTIPHON_").lower())
+    base_url: str = getattr(settings, f"{name}_base_url")
     if name == "groq":
-        key_of(secret, choice, kind, "ANTIPHON_GROQ_API_KEY or GROQ_API_KEY")
+        key = key_of(settings.groq_api_key, choice, kind, "ANTIPHON_GROQ_API_KEY or GROQ_API_KEY")
+    else:
+        key = _key_of_kind(settings, choice, kind, base_url)
     return Endpoint(
         provider=name,
-        base_url=getattr(settings, f"{name}_base_url"),
-        key=secret.get_secret_value(),
-        key_setting=key_setting,
+        base_url=base_url,
+        key=key,
+        key_setting=f"ANTIPHON_{'GROQ' if name == 'groq' else kind.upper()}_API_KEY",
         url_setting=f"ANTIPHON_{name.upper()}_BASE_URL",
         model_setting=f"ANTIPHON_{kind.upper()}",
         loads_models=known.loads_slowly,
@@ -164,16 +166,15 @@ def _openai_endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> En
     """OpenAI, or the server that stands in its place for one kind of work."""
     settings = vendors.settings
     own_url: str = getattr(settings, f"{kind}_base_url")
-    own_key: SecretStr = getattr(settings, f"{kind}_api_key")
     base_url = own_url or settings.openai_base_url
-    # OpenAI's key is not shown to another server that has an address of its own.
-    secret = own_key if own_url or own_key.get_secret_value() else settings.openai_api_key
-    key_setting = f"ANTIPHON_{kind.upper()}_API_KEY" if secret is own_key else "ANTIPHON_OPENAI_API_KEY"
+    key, key_setting = _key_of_kind(settings, choice, kind, base_url), f"ANTIPHON_{kind.upper()}_API_KEY"
+    if not own_url and not key:  # OpenAI's key is not shown to another server that has an address of its own
+        key, key_setting = settings.openai_api_key.get_secret_value(), "ANTIPHON_OPENAI_API_KEY"
     if is_openai(base_url):
-        key_of(secret, choice, kind, f"{key_setting} or OPENAI_API_KEY")
+        key_of(SecretStr(key), choice, kind, f"{key_setting} or OPENAI_API_KEY")
     return Endpoint(
         base_url=base_url,
-        key=secret.get_secret_value(),
+        key=key,
         api_version=settings.openai_api_version,
         key_setting=key_setting,
         url_setting=f"ANTIPHON_{kind.upper()}_BASE_URL" if own_url else "ANTIPHON_OPENAI_BASE_URL",
@@ -181,6 +182,26 @@ def _openai_endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> En
         patience=vendors.patience("openai", PATIENCE if is_openai(base_url) else PATIENCE_WITH_LOADING),
         pcm_rate=settings.openai_pcm_rate,
     )
+
+
+def _key_of_kind(settings: Settings, choice: ProviderChoice, kind: Kind, base_url: str) -> str:
+    """``ANTIPHON_LLM_API_KEY``, if it is meant for this server: the one at ``ANTIPHON_LLM_BASE_URL``; without that
+    ``openai``, or the only one of the chain that can want it. Raises SettingsError when there are several."""
+    key: str = getattr(settings, f"{kind}_api_key").get_secret_value()
+    own_url: str = getattr(settings, f"{kind}_base_url")
+    if not key or own_url:
+        return key if base_url == own_url else ""
+    chain: Sequence[ProviderChoice] = getattr(settings, kind)
+    able = {each.provider for each in chain if each.provider in OPENAI_SHAPED} - {"groq"} | {choice.provider}
+    if "openai" in able:
+        return key if choice.provider == "openai" else ""
+    if len(able) > 1:
+        setting = f"ANTIPHON_{kind.upper()}"
+        raise SettingsError(
+            f"{setting}_API_KEY may be meant for any of {', '.join(sorted(able))}: set {setting}_BASE_URL to the "
+            "address of the one that it is for; the others are not told it."
+        )
+    return key
 
 
 # ---- ElevenLabs, Deepgram, Anthropic --------------------------------------------------------------------------

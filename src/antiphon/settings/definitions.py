@@ -472,15 +472,30 @@ class Settings(BaseModel):
     asr_base_url: OpenAIUrl = setting(
         "", "Where `openai` is when it transcribes; empty: as openai_base_url.", group="Providers"
     )
-    asr_api_key: VendorKey = setting(SecretStr(""), "Key for the server at asr_base_url.", group="Providers")
+    asr_api_key: VendorKey = setting(
+        SecretStr(""),
+        "Key for the server at asr_base_url; without one for `openai`, or for the only server in `asr` that "
+        "has no key setting of its own.",
+        group="Providers",
+    )
     llm_base_url: OpenAIUrl = setting(
         "", "Where `openai` is when it writes; empty: as openai_base_url.", group="Providers"
     )
-    llm_api_key: VendorKey = setting(SecretStr(""), "Key for the server at llm_base_url.", group="Providers")
+    llm_api_key: VendorKey = setting(
+        SecretStr(""),
+        "Key for the server at llm_base_url; without one for `openai`, or for the only server in `llm` that "
+        "has no key setting of its own.",
+        group="Providers",
+    )
     tts_base_url: OpenAIUrl = setting(
         "", "Where `openai` is when it speaks; empty: as openai_base_url.", group="Providers"
     )
-    tts_api_key: VendorKey = setting(SecretStr(""), "Key for the server at tts_base_url.", group="Providers")
+    tts_api_key: VendorKey = setting(
+        SecretStr(""),
+        "Key for the server at tts_base_url; without one for `openai`, or for the only server in `tts` that "
+        "has no key setting of its own.",
+        group="Providers",
+    )
     groq_api_key: VendorKey = setting(
         SecretStr(""), "Key for `groq`.", group="Providers", also="GROQ_API_KEY"
     )
