@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
+from antiphon.errors import ProviderRejected
 from antiphon.providers.base import ProviderInfo, SpeechChunk, SpeechOptions
 from antiphon.providers.deepgram.account import Account
 from antiphon.providers.http import Answer, HttpPool
+from antiphon.providers.refused_voices import RefusedVoices
 from antiphon.providers.sound_reader import SoundReader
-from antiphon.providers.vendor_errors import empty, malformed
+from antiphon.providers.vendor_errors import empty, malformed, rejected
 
 DEFAULT_MODEL = "aura-2"
 RATE = 24_000
@@ -76,6 +78,7 @@ class DeepgramVoice:
         self._family, self._fixed = _family(model)
         self._default = voice or self._fixed
         self._names = account.names(model, "ANTIPHON_TTS and ANTIPHON_VOICE")
+        self._refused = RefusedVoices()
         self._vendor = pool.vendor(
             self._names,
             base_url=account.root,
@@ -104,23 +107,39 @@ class DeepgramVoice:
     @asynccontextmanager
     async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
         """Safe to cancel at any point."""
+        *chosen, usual = self._models(options)
+        model = self._refused.first_else(*chosen, usual)
         params = {
-            "model": self._model(options),
+            "model": model,
             "encoding": "linear16",
             "container": "none",
             "sample_rate": str(RATE),
         }
         if options.speed != 1.0:
             params["speed"] = f"{min(max(options.speed, SLOWEST), FASTEST):g}"
-        async with self._vendor.ask("POST", "/speak", json={"text": text}, params=params) as answer:
-            async with aclosing(self._sound(answer)) as sound:
-                yield sound
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self._refused.noticing(model))
+            try:
+                asking = self._vendor.ask("POST", "/speak", json={"text": text}, params=params)
+                answer = await stack.enter_async_context(asking)
+            except ProviderRejected as error:
+                if error.cause != "unknown_model" or model == usual:
+                    raise
+                # To the vendor a voice is a model; what was chosen here is the voice.
+                raise rejected(
+                    self._names, "unknown_voice", f"has no voice {model}; check {self._names.voice_setting}"
+                ) from None
+            yield await stack.enter_async_context(aclosing(self._sound(answer)))
 
-    def _model(self, options: SpeechOptions) -> str:
-        """``aura-2-thalia-en``: a voice of the language asked for, unless one was chosen."""
-        voice = options.voice.lower()
-        if not voice or (voice == self._info.voices[0] and not self._default):
-            voice = self._default or VOICES.get(options.language, VOICES["en"])[0]
+    def _models(self, options: SpeechOptions) -> tuple[str, ...]:
+        """Those who may speak, as ``aura-2-thalia-en``: the voice asked for, the operator's, the language's first."""
+        usual = VOICES.get(options.language, VOICES["en"])[0]
+        asked = options.voice.lower()
+        if not self._default and asked == self._info.voices[0]:
+            asked = ""  # it is the first of the list, and not of the language
+        return tuple(self._model(voice) for voice in (asked, self._default.lower(), usual) if voice)
+
+    def _model(self, voice: str) -> str:
         if "-" in voice:
             return voice  # as the vendor writes it
         language = next((language for language, names in VOICES.items() if voice in names), "en")

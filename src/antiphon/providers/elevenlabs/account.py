@@ -59,6 +59,6 @@ class Account:
     def headers(self) -> dict[str, str]:
         return {"xi-api-key": self.api_key}
 
-    def voice_id(self, voice: str) -> str:
-        """The id of the voice asked for, else of the operator's."""
-        return voice_id(voice or self.voice)
+    def voice_ids(self, voice: str) -> tuple[str, ...]:
+        """The ids of those who may speak: the voice asked for, the operator's, and one that every account has."""
+        return (*(voice_id(name) for name in (voice, self.voice) if name), voice_id(""))

@@ -18,6 +18,7 @@ from antiphon.providers.elevenlabs.alignment import CharTimes, http_times
 from antiphon.providers.elevenlabs.clause import Clause
 from antiphon.providers.elevenlabs.voices import language_code, voice_settings
 from antiphon.providers.http import Answer, HttpPool
+from antiphon.providers.refused_voices import RefusedVoices
 from antiphon.providers.vendor_errors import malformed, read_object, refused
 
 REPLIES_KEPT = 256
@@ -46,6 +47,7 @@ class ElevenLabsHttp:
             patience=account.patience,
             warm_path="/models",
         )
+        self._refused = RefusedVoices()
         self._said: OrderedDict[str, str] = OrderedDict()
 
     @property
@@ -59,15 +61,16 @@ class ElevenLabsHttp:
     @asynccontextmanager
     async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
         """Safe to cancel at any point."""
-        voice = quote(self._account.voice_id(options.voice), safe="")
-        async with self._vendor.ask(
-            "POST",
-            f"/text-to-speech/{voice}/stream/with-timestamps",
-            json=self._request(text, options),
-            params={"output_format": f"pcm_{self._account.rate}"},
-        ) as answer:
-            async with aclosing(self._sound(answer, text)) as sound:
-                yield sound
+        voice = self._refused.first_else(*self._account.voice_ids(options.voice))
+        with self._refused.noticing(voice):
+            async with self._vendor.ask(
+                "POST",
+                f"/text-to-speech/{quote(voice, safe='')}/stream/with-timestamps",
+                json=self._request(text, options),
+                params={"output_format": f"pcm_{self._account.rate}"},
+            ) as answer:
+                async with aclosing(self._sound(answer, text)) as sound:
+                    yield sound
 
     def _request(self, text: str, options: SpeechOptions) -> dict[str, Any]:
         model = self._account.model

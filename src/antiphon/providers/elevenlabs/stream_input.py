@@ -16,6 +16,7 @@ from antiphon.providers.elevenlabs.account import Account
 from antiphon.providers.elevenlabs.clause import Clause
 from antiphon.providers.elevenlabs.line import VoiceLine, refusal
 from antiphon.providers.elevenlabs.voices import language_code, voice_settings
+from antiphon.providers.refused_voices import RefusedVoices
 from antiphon.providers.sockets import Address, Lines, open_lines, socket_url
 from antiphon.providers.standby import Standby
 from antiphon.providers.vendor_errors import cut, unavailable
@@ -44,7 +45,9 @@ class ElevenLabsStreamInput:
         self._lines: defaultdict[Key, list[VoiceLine]] = defaultdict(list)
         self._dialling: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Clauses of a reply are put on their line in the order in which they were asked for."""
-        self._standby = Standby(usual=self._key("", account.language), open=self._have_one, spawn=lines.spawn)
+        self._refused = RefusedVoices()
+        usual = self._key(account.voice_ids("")[0], account.language)
+        self._standby = Standby(usual=usual, open=self._have_one, spawn=lines.spawn)
 
     @property
     def info(self) -> ProviderInfo:
@@ -60,22 +63,24 @@ class ElevenLabsStreamInput:
         if not text.strip():
             yield _silence()
             return
-        line, clause = await self._begin(text, options)
-        try:
-            async with aclosing(clause.sound(self._account.patience)) as sound:
-                yield sound
-        finally:
-            line.leave(clause)
+        voice = self._refused.first_else(*self._account.voice_ids(options.voice))
+        with self._refused.noticing(voice):
+            line, clause = await self._begin(text, voice, options)
+            try:
+                async with aclosing(clause.sound(self._account.patience)) as sound:
+                    yield sound
+            finally:
+                line.leave(clause)
 
-    async def _begin(self, text: str, options: SpeechOptions) -> tuple[VoiceLine, Clause]:
-        key = self._key(options.voice, options.language)
+    async def _begin(self, text: str, voice: str, options: SpeechOptions) -> tuple[VoiceLine, Clause]:
+        key = self._key(voice, options.language)
         self._standby.asked(key)
         async with self._dialling[key]:
             line = self._line(key, options.context_id) or await self._dial(key)
             return line, line.speak(text, options.context_id, voice_settings(options.speed))
 
     def _key(self, voice: str, language: str) -> Key:
-        return self._account.voice_id(voice), language_code(self._account.model, language)
+        return voice, language_code(self._account.model, language)
 
     def _line(self, key: Key, context_id: str) -> VoiceLine | None:
         lines = [line for line in self._lines[key] if line.alive]
@@ -94,7 +99,7 @@ class ElevenLabsStreamInput:
         def lost(error: ProviderError) -> None:
             self._lines[key].remove(voice_line)
             voice_line.lost(error)
-            if not self._lines[key]:
+            if not self._lines[key] and error.cause != "unknown_voice":
                 self._standby.ended(key, lasted_s=asyncio.get_running_loop().time() - line.opened_s)
 
         self._sockets.serve(line, voice_line.received, lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from antiphon.errors import ProviderRejected
@@ -12,6 +13,7 @@ from antiphon.providers.http import Answer, HttpPool
 from antiphon.providers.openai.dialect import Dialect, Wording
 from antiphon.providers.openai.endpoint import Endpoint
 from antiphon.providers.openai.languages import english_name
+from antiphon.providers.refused_voices import RefusedVoices
 from antiphon.providers.sound_reader import SoundReader
 from antiphon.providers.vendor_errors import empty, malformed
 
@@ -39,6 +41,7 @@ class OpenAISynthesizer:
         self._directed = model.startswith("gpt-4o") and "tts" in model
         """Whether it is told in words how to speak; then it has no speed."""
         self._dialect = Dialect("response_format", "instructions", "speed", callers=("instructions", "speed"))
+        self._refused = RefusedVoices()
         self.info = ProviderInfo(
             provider=endpoint.provider,
             model=model,
@@ -53,8 +56,10 @@ class OpenAISynthesizer:
     @asynccontextmanager
     async def speak(self, text: str, options: SpeechOptions) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
         """Leaving it early ends the request."""
+        voice = self._refused.first_else(options.voice, next(iter(self.info.voices), DEFAULT_VOICE))
         async with AsyncExitStack() as stack:
-            answer = await self._ask(stack, text, options)
+            stack.enter_context(self._refused.noticing(voice))
+            answer = await self._ask(stack, text, replace(options, voice=voice))
             async with aclosing(self._chunks(answer)) as chunks:
                 yield chunks
 
@@ -74,7 +79,7 @@ class OpenAISynthesizer:
     def _body(self, text: str, options: SpeechOptions, wording: Wording) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._model,
-            "voice": options.voice or next(iter(self.info.voices), DEFAULT_VOICE),
+            "voice": options.voice,
             "input": text,
             # Groq has WAV only.
             "response_format": "pcm" if wording.takes("response_format") else "wav",

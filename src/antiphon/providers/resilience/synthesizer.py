@@ -172,20 +172,18 @@ async def _voiced_by(
 async def _spoken(
     link: Link[Synthesizer], text: str, options: SpeechOptions
 ) -> AsyncGenerator[SpeechChunk, None]:
-    """The sound of ``text``; in its own voice when it does not know the one asked for. The refusal is not billed, and
-    no attempt of its own."""
-    synthesizer = link.adapter
-    try:
-        async with synthesizer.speak(text, options) as chunks:
-            async for chunk in chunks:
-                yield chunk
-    except ProviderError as error:
-        if error.cause != "unknown_voice" or not options.voice:
-            raise
-        link.erred(error)
-        async with synthesizer.speak(text, replace(options, voice="")) as chunks:
-            async for chunk in chunks:
-                yield chunk
+    """The sound of ``text``; in its own voice when it does not know the one asked for, which may be refused too: the
+    operator's. Refusals are not billed, and no attempts of their own."""
+    for voice in (options.voice, "", None):
+        try:
+            async with link.adapter.speak(text, replace(options, voice=voice or "")) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        except ProviderError as error:
+            if error.cause != "unknown_voice" or voice is None:
+                raise
+            link.erred(error)
 
 
 def _voice_for(link: Link[Synthesizer], voice: str) -> str:
