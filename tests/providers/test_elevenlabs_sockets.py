@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from benchmarks.vendor_servers.elevenlabs_sockets import KEY, VOICE, ElevenLabsSockets, elevenlabs_sockets
@@ -12,7 +13,9 @@ from benchmarks.vendor_servers.elevenlabs_sockets import KEY, VOICE, ElevenLabsS
 from antiphon.audio.coded_speech import coded_text
 from antiphon.errors import ProviderEmpty, ProviderError, ProviderRejected, ProviderUnavailable
 from antiphon.providers.base import SpeechChunk, SpeechOptions, WordTime
-from antiphon.providers.elevenlabs import Account, ElevenLabsStreamInput, open_stream_input
+from antiphon.providers.elevenlabs import Account, ElevenLabsStreamInput, open_stream_input, stream_input
+from antiphon.providers.resilience.treatment import treatment_of
+from antiphon.providers.sockets import Address
 
 RATE = 24_000
 
@@ -174,6 +177,117 @@ async def test_voice_language_and_speed_are_passed_on() -> None:
         await say(synthesizer, "Encore.", "s1:r2", voice=VOICE, language="fr")
         assert vendor.spoken[1].settings == {}
         assert vendor.accepted == 1
+
+
+class Place:
+    """Where sockets live that say nothing, and end only when they are hung up."""
+
+    def __init__(self) -> None:
+        self.open_now: list[str] = []
+        """The languages of those that are open, in the order in which they were opened."""
+        self.opened = 0
+        self._tasks = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Place:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._tasks.__aexit__(None, None, None)
+
+    async def open(self, address: Address, *, connect_s: float) -> Wire:
+        await asyncio.sleep(0.1)
+        self.opened += 1
+        wire = Wire(self, parse_qs(urlsplit(address.url).query)["language_code"][0])
+        self.open_now.append(wire.language)
+        return wire
+
+    def serve(
+        self, line: Wire, received: Callable[[str], None], lost: Callable[[ProviderError], None]
+    ) -> None:
+        line.lost = lost
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        self._tasks.create_task(work)
+
+
+class Wire:
+    def __init__(self, place: Place, language: str) -> None:
+        self.opened_s = self.heard_s = asyncio.get_running_loop().time()
+        self.alive = True
+        self.language = language
+        self.lost: Callable[[ProviderError], None] = lambda error: None
+        self._place = place
+
+    def post(self, message: object) -> None:
+        assert self.alive
+
+    def hang_up(self, error: ProviderError | None = None) -> None:
+        self.alive = False
+        self._place.open_now.remove(self.language)
+        gone = ProviderUnavailable("hung up", provider="v:m", cause="cut")
+        asyncio.get_running_loop().call_soon(self.lost, error or gone)
+
+
+@pytest.fixture
+def two_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_input, "MOST_LINES", 2)
+
+
+def over(place: Place) -> ElevenLabsStreamInput:
+    return ElevenLabsStreamInput(Account(api_key=KEY, language="en"), place)  # type: ignore[arg-type]
+
+
+def asks(
+    voice: ElevenLabsStreamInput, language: str
+) -> AbstractAsyncContextManager[AsyncIterator[SpeechChunk]]:
+    return voice.speak("Hello.", SpeechOptions(language=language))
+
+
+@pytest.mark.usefixtures("two_sockets")
+async def test_the_socket_that_was_idle_for_the_longest_makes_room_for_another() -> None:
+    async with Place() as place:
+        speaker = over(place)
+        await speaker.warm()
+        for language in ("de", "fr", "it"):
+            await asyncio.sleep(1.0)
+            async with asks(speaker, language):
+                pass
+            assert place.open_now == ["en", language], "the usual one is kept"
+        await asyncio.sleep(300.0)
+        assert place.opened == 4, "what made room is not opened again in the background"
+
+
+@pytest.mark.usefixtures("two_sockets")
+async def test_where_somebody_speaks_over_every_socket_the_next_is_refused_and_the_vendor_not_blamed() -> (
+    None
+):
+    async with Place() as place, AsyncExitStack() as speaking:
+        speaker = over(place)
+        for language in ("de", "fr"):
+            await speaking.enter_async_context(asks(speaker, language))
+        with pytest.raises(ProviderRejected, match="2 sockets") as refused:
+            await speaking.enter_async_context(asks(speaker, "it"))
+        assert not treatment_of(refused.value).counts
+        await speaking.aclose()
+        async with asks(speaker, "it"):
+            assert place.open_now == ["fr", "it"]
+
+
+@pytest.mark.usefixtures("two_sockets")
+async def test_many_at_once_open_no_more_sockets_than_there_may_be() -> None:
+    async with Place() as place:
+        speaker = over(place)
+        await speaker.warm()
+
+        async def ask(language: str) -> None:
+            async with asks(speaker, language):
+                pass
+
+        await asyncio.gather(
+            *(ask(language) for language in ("de", "fr", "it", "es")), return_exceptions=True
+        )
+        assert len(place.open_now) <= 2
 
 
 FAULTS = [

@@ -64,9 +64,9 @@ class VoiceLine:
         return self.line.alive
 
     @property
-    def busy(self) -> bool:
-        """Whether a clause is being spoken."""
-        return any(speaking.waiting for speaking in self._speaking.values())
+    def listened(self) -> bool:
+        """Whether somebody listens to a clause that is spoken over it."""
+        return any(speaking.listened for speaking in self._speaking.values())
 
     def has_room(self, context_id: str) -> bool:
         """Whether a clause of this reply can be spoken over it."""

@@ -19,7 +19,7 @@ from antiphon.providers.elevenlabs.voices import language_code, voice_settings
 from antiphon.providers.refused_voices import RefusedVoices
 from antiphon.providers.sockets import Address, Lines, open_lines, socket_url
 from antiphon.providers.standby import Standby
-from antiphon.providers.vendor_errors import cut, unavailable
+from antiphon.providers.vendor_errors import cut, rejected
 
 MOST_LINES = 32
 """Sockets at once: with five replies on each, more than any account may speak at a time."""
@@ -90,24 +90,44 @@ class ElevenLabsStreamInput:
         return next((line for line in lines if line.has_room(context_id)), None)
 
     async def _dial(self, key: Key) -> VoiceLine:
-        if sum(len(lines) for lines in self._lines.values()) >= MOST_LINES:
-            raise unavailable(self._names, "overloaded", f"is already asked over {MOST_LINES} sockets")
+        if not self._has_room() and not self._hang_up_idle():
+            # Ours, not the vendor's: it does not count as its failure.
+            raise rejected(self._names, "rejected", f"already speaks over {MOST_LINES} sockets")
         line = await self._sockets.open(self._address(key), connect_s=self._account.patience.connect_s)
         voice_line = VoiceLine(line, rate=self._account.rate, names=self._names)
         self._lines[key].append(voice_line)
 
         def lost(error: ProviderError) -> None:
-            self._lines[key].remove(voice_line)
             voice_line.lost(error)
+            if voice_line not in self._lines[key]:
+                return  # hung up to make room
+            self._lines[key].remove(voice_line)
             if not self._lines[key] and error.cause != "unknown_voice":
                 self._standby.ended(key, lasted_s=asyncio.get_running_loop().time() - line.opened_s)
 
         self._sockets.serve(line, voice_line.received, lost)
         return voice_line
 
+    def _has_room(self) -> bool:
+        """Whether the socket that is dialled now, and those dialled beside it, are not too many."""
+        dialling = sum(lock.locked() for lock in self._dialling.values())
+        return sum(map(len, self._lines.values())) + dialling <= MOST_LINES
+
+    def _hang_up_idle(self) -> bool:
+        """Whether there was a line that nobody listens to. The one idle for the longest is taken, and one for what is
+        usually asked for last."""
+        idle = [(key, line) for key, lines in self._lines.items() for line in lines if not line.listened]
+        if not idle:
+            return False
+        key, line = min(idle, key=lambda each: (each[0] == self._standby.usual, each[1].used_s))
+        self._lines[key].remove(line)
+        line.line.hang_up()
+        return True
+
     async def _have_one(self, key: Key) -> None:
+        """Nobody waits for it: there is one only while there is room."""
         async with self._dialling[key]:
-            if not any(line.alive for line in self._lines[key]):
+            if not any(line.alive for line in self._lines[key]) and self._has_room():
                 await self._dial(key)
 
     def _address(self, key: Key) -> Address:
