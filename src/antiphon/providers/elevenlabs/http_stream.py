@@ -27,11 +27,20 @@ REPLIES_KEPT = 256
 SAID_KEPT = 300
 """Characters of what was said before: two or three sentences decide how the next one begins."""
 
+ASKED_KEPT = 4 * SAID_KEPT
+"""Characters of a reply's latest clauses, among which one that is asked for again is looked for."""
+
 LARGEST_LINE = 4 * 1024 * 1024
 """Bytes: a minute of sound in base64."""
 
 NO_CONTEXT = ("eleven_v3",)
 """Models that refuse to be told what was said before."""
+
+
+def told_before(told: str, text: str) -> tuple[str, bool]:
+    """What stands before ``text`` in what the vendor was told, and whether that is part of it."""
+    at = f" {told} ".rfind(f" {text.strip()} ")
+    return (told, False) if at < 0 else (told[:at].rstrip(), True)
 
 
 class ElevenLabsHttp:
@@ -86,14 +95,16 @@ class ElevenLabsHttp:
         }
 
     def _before(self, text: str, context_id: str) -> str:
-        """What the reply said before ``text``, which is remembered."""
+        """What the reply said before ``text``, which is remembered: the next clause is asked for while this one sounds.
+        One that is asked for again, or the rest of one that broke off, was not said yet."""
         if not context_id:
             return ""
-        before = self._said.pop(context_id, "")
-        self._said[context_id] = f"{before} {text}".strip()[-SAID_KEPT:]
+        told = self._said.pop(context_id, "")
+        before, again = told_before(told, text)
+        self._said[context_id] = told if again else f"{told} {text.strip()}".strip()[-ASKED_KEPT:]
         if len(self._said) > REPLIES_KEPT:
             self._said.popitem(last=False)
-        return before
+        return before[-SAID_KEPT:]
 
     async def _sound(self, answer: Answer, text: str) -> AsyncGenerator[SpeechChunk, None]:
         clause = Clause(text, rate=self._account.rate, names=self._names)
