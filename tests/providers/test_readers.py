@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
 from collections import deque
 from itertools import pairwise
 from typing import Any
@@ -182,11 +183,28 @@ def test_a_rate_in_the_content_type_is_believed() -> None:
     )
 
 
+MP3 = (b"\xff\xfb\x90\xc4" + b"\x55" * 413) * 4
+"""128 kbit/s at 44 100 Hz: frames of 417 bytes."""
+MP3_OF_MPEG_2 = (b"\xff\xf3\x84\xc4" + b"\x55" * 188) * 4
+"""64 kbit/s at 24 000 Hz: frames of 192 bytes."""
+AAC = (b"\xff\xf1\x50\x80\x2e\x7f\xfc" + b"\x55" * 364) * 4
+"""Frames of 371 bytes, which their header says."""
+
+
 @pytest.mark.parametrize(
     ("raw", "content_type", "cause"),
     [
         (b"ID3\x04" + bytes(99), "audio/pcm", "wrong_rate"),
         (bytes(99), "audio/mpeg", "wrong_rate"),
+        (bytes(99), "audio/x-mpeg; charset=binary", "wrong_rate"),
+        (MP3, "audio/pcm", "wrong_rate"),
+        (MP3_OF_MPEG_2, "application/octet-stream", "wrong_rate"),
+        (AAC, "", "wrong_rate"),
+        (b"\x1a\x45\xdf\xa3" + bytes(99), "audio/pcm", "wrong_rate"),
+        (b"<!DOCTYPE html><html>", "application/octet-stream", "malformed"),
+        (b"\n <html>" + b" " * 99, "", "malformed"),
+        (b'{"error": {"message": "quota"}}', "audio/pcm", "malformed"),
+        (b"{}", "audio/pcm", "malformed"),
         (bytes(99), "audio/L16; rate=24000; channels=2", "wrong_rate"),
         (b"{}", "application/json", "malformed"),
         (b"RIFF\0\0\0\0WAVE" + bytes(9_000), "audio/wav", "malformed"),
@@ -198,6 +216,47 @@ def test_what_is_no_pcm_is_refused_by_name(raw: bytes, content_type: str, cause:
     with pytest.raises((ProviderRejected, ProviderUnavailable)) as caught:
         heard(raw, [], content_type)
     assert caught.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        MP3[:418] + bytes(2_000),
+        MP3[:418],
+        AAC[:10] + bytes(2_000),
+        b"\xff\xff" * 2_000,
+        b"{<" + bytes(2_000),
+        b"{}{}{}{}\xff\xff" + bytes(2_000),
+    ],
+    ids=["first frame only", "one frame", "no second frame", "quiet", "like text", "loud"],
+)
+@pytest.mark.parametrize("places", [[], [1, 2, 3, 5, 8, 417, 419]])
+def test_sound_that_begins_like_something_else_is_sound(raw: bytes, places: list[int]) -> None:
+    assert heard(raw, places) == raw
+
+
+def wav_of(pcm: bytes, *before: tuple[bytes, bytes], size: int | None = None, after: bytes = b"") -> bytes:
+    """A WAV file with more in it than its format and its sound."""
+    layout = struct.pack("<HHIIHH", 1, 1, 24_000, 48_000, 2, 16)
+    chunks = b"".join(
+        name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+        for name, body in (*before, (b"fmt ", layout))
+    )
+    head = b"data" + struct.pack("<I", len(pcm) if size is None else size)
+    return b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE" + chunks + head + pcm + after
+
+
+@given(st.lists(st.integers(0, 5_000), max_size=10))
+def test_of_a_wav_file_only_the_sound_is_heard(places: list[int]) -> None:
+    pcm = b"\1\2" * 2_400
+    listing = (b"LIST", b"INFOICMT\x09\0\0\0metadata\0")
+    for wav in (
+        wav_of(pcm, listing, (b"odd ", b"abc")),
+        wav_of(pcm, after=b"LIST" + struct.pack("<I", 4_000) + b"\x7f" * 4_000),
+        wav_of(pcm, size=0),
+        wav_of(pcm, size=0xFFFFFFFF),
+    ):
+        assert heard(wav, places, "audio/wav") == pcm
 
 
 @given(st.binary(max_size=300))

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 
 from antiphon.audio.resample import Resampler
+from antiphon.audio.wav import UNKNOWN_SIZES
+from antiphon.providers.coded_sound import coded_as
 from antiphon.providers.vendor_errors import Names, malformed, wrong_rate
 
 LARGEST_HEADER = 4096
 """Bytes before a WAV file's sound."""
 
-CODED = ("audio/mpeg", "audio/mp3", "audio/ogg", "audio/opus", "audio/aac", "audio/flac", "audio/webm")
-CODED_MARKS = (b"ID3", b"OggS", b"fLaC")
+CODED = ("mpeg", "mpeg3", "mp3", "mp4", "m4a", "ogg", "opus", "aac", "aacp", "flac", "webm")
+"""Of ``audio/…``, with or without ``x-``."""
 
 
 class SoundReader:
@@ -26,7 +28,7 @@ class SoundReader:
         self._names = names
         self._rate = rate
         kind = content_type.partition(";")[0].strip().lower()
-        if kind in CODED:
+        if kind.removeprefix("audio/").removeprefix("x-") in CODED:
             raise self._refused(f"{kind} although PCM was asked for")
         if kind.endswith("json"):
             raise malformed(names, "JSON where sound was asked for")
@@ -38,6 +40,8 @@ class SoundReader:
             raise self._refused("sound in stereo; mono is needed")
         self._start: bytes | None = b""
         """What came before it was clear what it is; None afterwards."""
+        self._left: int | None = None
+        """Bytes of sound that are still to come, where a WAV file says so; what follows them is none."""
         self._odd = b""
         self._resampler: Resampler | None = None
         self.samples = 0
@@ -47,7 +51,7 @@ class SoundReader:
         """The next whole samples; may be empty."""
         if self._start is not None:
             self._start += piece
-            known = self._opened(self._start)
+            known = self._opened(self._start, more=True)
             if known is None:
                 return b""
             piece, self._start = known, None
@@ -57,35 +61,47 @@ class SoundReader:
         """What is left."""
         rest = b""
         if self._start is not None:
-            if self._start.startswith(b"RIFF"):
+            known = self._opened(self._start, more=False)
+            if known is None:
                 raise malformed(self._names, "a WAV file without sound")
-            start, self._start = self._start, None
-            rest = self._whole(start)
+            self._start = None
+            rest = self._whole(known)
         if self._resampler is not None:
             rest += self._resampler.flush()
             self.samples += len(rest) // 2
         return rest
 
-    def _opened(self, start: bytes) -> bytes | None:
+    def _opened(self, start: bytes, *, more: bool) -> bytes | None:
         """The sound after the header; None while it is not all there."""
-        if len(start) < 4:
+        if start.startswith(b"RIFF"):
+            return self._unwrapped(start)
+        coded = coded_as(start, more=more)
+        if coded is None:
             return None
-        if start.startswith(CODED_MARKS):
-            raise self._refused("coded sound although PCM was asked for")
-        if not start.startswith(b"RIFF"):
-            return start
-        data = start.find(b"data", 12)
-        if data < 0 or len(start) < data + 8:
-            if len(start) > LARGEST_HEADER:
-                raise malformed(self._names, "a WAV file without sound")
-            return None
-        self._read_format(start)
-        return start[data + 8 :]
+        if coded == "text":
+            raise malformed(self._names, "a web page or JSON where sound was asked for")
+        if coded:
+            raise self._refused(f"{coded} although PCM was asked for")
+        return start
 
-    def _read_format(self, start: bytes) -> None:
-        at = start.find(b"fmt ", 12)
-        fields = start[at + 8 : at + 24]
-        if at < 0 or len(fields) < 16:
+    def _unwrapped(self, start: bytes) -> bytes | None:
+        """A WAV file is chunks, each with its name and size; only their places tell which is the sound."""
+        at, layout = 12, b""
+        while (body := at + 8) <= min(len(start), LARGEST_HEADER):
+            name, size = start[at : at + 4], int.from_bytes(start[at + 4 : body], "little")
+            if name == b"data":
+                self._read_format(layout)
+                self._left = None if size in UNKNOWN_SIZES else size
+                return start[body:]
+            if name == b"fmt ":
+                layout = start[body : body + size]
+            at = body + size + size % 2
+        if at > LARGEST_HEADER:
+            raise malformed(self._names, "a WAV file without sound")
+        return None
+
+    def _read_format(self, fields: bytes) -> None:
+        if len(fields) < 16:
             raise malformed(self._names, "a WAV file without a format")
         kind, channels = int.from_bytes(fields[0:2], "little"), int.from_bytes(fields[2:4], "little")
         bits = int.from_bytes(fields[14:16], "little")
@@ -94,6 +110,9 @@ class SoundReader:
         self._sent_rate = int.from_bytes(fields[4:8], "little")
 
     def _whole(self, piece: bytes) -> bytes:
+        if self._left is not None:
+            piece = piece[: self._left]
+            self._left -= len(piece)
         piece = self._odd + piece
         keep = len(piece) & ~1
         self._odd = piece[keep:]

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 
 from antiphon.errors import ProviderError
 from antiphon.providers.base import SpeechChunk, WordTime
+from antiphon.providers.coded_sound import coded_as
 from antiphon.providers.elevenlabs.alignment import CharTimes, TimedText
 from antiphon.providers.http import Patience
 from antiphon.providers.vendor_errors import Names, empty, malformed, too_slow, wrong_rate
@@ -23,9 +24,6 @@ LONGEST_CLAUSE_S = 300.0
 SHORTEST_SHARE, LONGEST_SHARE, SILENCE_S = 0.8, 1.6, 1.0
 """Sound is about as long as its characters say, plus at most a second of silence. Shorter or longer than this: another
 sample rate than was asked for (16 000 for 24 000 is 0.67 of it, 48 000 is 2; 22 050 is 0.92 and is not noticed)."""
-
-NOT_PCM = (b"RIFF", b"ID3", b"OggS", b"fLaC")
-"""How other formats than plain PCM begin."""
 
 ENOUGH_S = 0.5
 """Sound shorter than this is not judged by its length."""
@@ -57,7 +55,7 @@ class Clause:
     def hear(self, pcm: bytes, times: CharTimes) -> SpeechChunk | None:
         """More sound, and the characters spoken in it, at most those that are left. Raises ProviderError for what
         cannot be this clause's."""
-        if not self.seconds and pcm.startswith(NOT_PCM):
+        if not self.seconds and (pcm.startswith(b"RIFF") or coded_as(pcm)):
             raise wrong_rate(self._names, "sent sound that is not plain PCM")
         words = self.timed.take(times.later(self.seconds))
         self.seconds += len(pcm) / 2 / self._rate
