@@ -12,7 +12,8 @@ import pytest
 from benchmarks.vendor_servers import VendorWorld, open_vendor_servers
 from tests.providers.test_http_pool import CHAT, NAMES, events
 
-from antiphon.errors import ProviderUnavailable
+from antiphon.errors import ProviderUnavailable, SettingsError
+from antiphon.providers import sockets
 from antiphon.providers.http import DOUBT_AFTER_S, HttpPool, Patience
 from antiphon.providers.proxies import Proxies
 
@@ -45,10 +46,51 @@ BOTH = {"http": "http://proxy:1", "https": "http://proxy:2"}
         ({**BOTH, "no": "vendor.example:444"}, "https://vendor.example:444", None),
         ({**BOTH, "no": "*"}, "https://vendor.example", None),
         ({}, "https://vendor.example", None),
+        ({"https": "http://me@proxy:2/path?x"}, "https://vendor.example", "http://me:@proxy:2"),
+        ({"https": "[::1]:2"}, "https://vendor.example", "http://[::1]:2"),
+        ({"https": "http://proxy:port"}, "http://vendor.example", None),
+        ({"https": "http://proxy:port"}, "https://127.0.0.1", None),
     ],
 )
 def test_which_proxy_it_goes_through(named: dict[str, str], url: str, proxy: str | None) -> None:
     assert Proxies(named).address_for(url) == proxy
+
+
+WRONG = [
+    ("http://proxy:port", "its port is not a number"),
+    ("http://me:SECRET@proxy:port", "its port is not a number"),
+    ("http://me:SECRET/1@proxy:3128", "its port is not a number"),
+    ("proxy:99999", "its port is not a number"),
+    ("http://[bad", "no host can be called that"),
+    ("http://me:SECRET@" + "x" * 70 + ":3128", "no host can be called that"),
+    ("http://a b:3128", "no host can be called that"),
+    ("http://me:SECRET@", "there is no host in it"),
+    ("http://:3128", "there is no host in it"),
+]
+
+
+@pytest.mark.parametrize(("address", "why"), WRONG)
+@pytest.mark.parametrize("named", ["https", "all"])
+def test_a_proxy_that_is_named_wrongly_is_told_without_its_password(
+    named: str, address: str, why: str
+) -> None:
+    with pytest.raises(SettingsError) as told:
+        Proxies({named: address}).address_for("wss://vendor.example/v1")
+    assert told.value.message.startswith(f"{named.upper()}_PROXY is not the address of a proxy: {why}")
+    assert "SECRET" not in told.value.message
+
+
+async def test_it_is_told_as_an_adapter_is_put_together_not_in_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = Proxies({"https": "http://proxy:port"})
+    with pytest.raises(SettingsError, match="HTTPS_PROXY"):
+        HttpPool(proxies=wrong).vendor(NAMES, base_url="https://vendor.example/v1")
+    HttpPool(proxies=wrong).vendor(NAMES, base_url="http://127.0.0.1:11434/v1")
+    monkeypatch.setattr(sockets, "of_environment", lambda: wrong)
+    with pytest.raises(SettingsError, match="HTTPS_PROXY"):
+        async with sockets.open_lines("https://vendor.example/v1"):
+            pass
 
 
 @dataclass

@@ -75,9 +75,8 @@ class HttpPool:
 
     def __init__(self, *, trust: ssl.SSLContext | None = None, proxies: Proxies | None = None) -> None:
         self._sockets = LoopSockets()
-        self._connections = Connections(
-            trust or ssl.create_default_context(), self._sockets, proxies or of_environment()
-        )
+        self._proxies = proxies or of_environment()
+        self._connections = Connections(trust or ssl.create_default_context(), self._sockets, self._proxies)
         self._client = httpx2.AsyncClient(transport=_Transport(self._connections), trust_env=False)
         self._warmths: dict[str, Warmth] = {}
         self._tasks = asyncio.TaskGroup()
@@ -104,7 +103,9 @@ class HttpPool:
         warm_path: str = "/models",
     ) -> Vendor:
         """A vendor's API at ``base_url``; ``headers`` (the key) and ``params`` go with every request. ``warm_path`` is
-        asked (HEAD) to open and keep connections; any answer will do."""
+        asked (HEAD) to open and keep connections; any answer will do. Raises SettingsError when it is to be reached
+        through a proxy that is named wrongly."""
+        self._proxies.address_for(base_url)
         vendor = Vendor(
             self,
             names,

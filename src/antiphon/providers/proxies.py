@@ -17,6 +17,7 @@ import httpcore2
 import httpx2
 from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream, ConnectTimeout, ProxyError
 
+from antiphon.errors import SettingsError
 from antiphon.providers.tcp import Option
 
 log = logging.getLogger(__name__)
@@ -27,20 +28,28 @@ class Proxies:
 
     def __init__(self, named: Mapping[str, str]) -> None:
         self._named = dict(named)
+        self._wrong: dict[str, str] = {}
+        """Scheme → why what is named for it is no proxy."""
         for scheme in ("http", "https", "all"):
-            address = self._named.get(scheme, "")
-            if "://" not in address:
-                address = address and f"http://{address}"
-            if address and urlsplit(address).scheme not in ("http", "https"):
-                log.warning("a proxy that speaks %s is not used", urlsplit(address).scheme)
-                address = ""
-            self._named[scheme] = address
+            try:
+                self._named[scheme] = proxy_address(self._named.get(scheme, ""))
+            except ValueError as error:
+                self._wrong[scheme] = str(error)
 
     def address(self, scheme: str, host: str, port: int) -> str | None:
-        """Of the proxy to go through; None: there is none."""
+        """Of the proxy to go through; None: there is none. Raises SettingsError when it is named wrongly."""
         if _on_this_machine(host) or self._spared(host, port):
             return None
-        return self._named[scheme] or self._named["all"] or None
+        for named in (scheme, "all"):
+            if named in self._wrong:
+                raise SettingsError(
+                    f"{named.upper()}_PROXY is not the address of a proxy: {self._wrong[named]}. Write it as "
+                    "http://proxy.example:3128, or http://user:password@proxy.example:3128 with %2F, %3F, %23 and %40 "
+                    "for /, ?, # and @ in the password."
+                )
+            if self._named[named]:
+                return self._named[named]
+        return None
 
     def _spared(self, host: str, port: int) -> bool:
         for name in self._named.get("no", "").lower().split(","):
@@ -52,7 +61,7 @@ class Proxies:
         return False
 
     def address_for(self, url: str) -> str | None:
-        """The same for a whole address, a WebSocket's too. Raises ValueError when it is none."""
+        """The same for a whole address, a WebSocket's too. Raises ValueError when that is none."""
         parts = urlsplit(url)
         scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
         return self.address(scheme, parts.hostname or "", parts.port or (443 if scheme == "https" else 80))
@@ -62,6 +71,40 @@ class Proxies:
 def of_environment() -> Proxies:
     """Read once: what is set later is not seen."""
     return Proxies(urllib.request.getproxies())
+
+
+def proxy_address(given: str) -> str:
+    """``proxy:3128`` → ``http://proxy:3128``, without a path; empty when it is not used. ValueError says what is wrong,
+    and repeats nothing of it: there may be a password in it."""
+    if not given:
+        return ""
+    address = given if "://" in given else f"http://{given}"
+    scheme = address.partition("://")[0].lower()
+    if scheme not in ("http", "https"):
+        log.warning("a proxy that speaks %s is not used", scheme)
+        return ""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise ValueError(_NO_HOST) from None
+    user, at, place = parts.netloc.rpartition("@")
+    if not parts.hostname:
+        raise ValueError("there is no host in it")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("its port is not a number from 0 to 65535") from None
+    if " " in place:
+        raise ValueError(_NO_HOST)
+    try:
+        httpx2.URL(f"{scheme}://{place}").raw_host.decode("ascii").encode("idna")
+    except (httpx2.InvalidURL, UnicodeError):
+        raise ValueError(_NO_HOST) from None
+    password = "" if ":" in user or not at else ":"
+    return f"{scheme}://{user}{password}{at}{place}"
+
+
+_NO_HOST = "no host can be called that"
 
 
 def _on_this_machine(host: str) -> bool:

@@ -235,8 +235,10 @@ class Lines:
 
 
 @asynccontextmanager
-async def open_lines() -> AsyncIterator[Lines]:
-    """The place where sockets live; leaving it closes them all."""
+async def open_lines(url: str) -> AsyncIterator[Lines]:
+    """The place where sockets to ``url`` and below live; leaving it closes them all. Raises SettingsError when they are
+    to go through a proxy that is named wrongly."""
+    of_environment().address_for(url)
     group = asyncio.TaskGroup()
     await group.__aenter__()
     lines = Lines(group)

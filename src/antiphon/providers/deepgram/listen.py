@@ -186,5 +186,5 @@ async def open_recognizer(
     account: Account, *, model: str = DEFAULT_MODEL, language: str | None = None, expects: str = ""
 ) -> AsyncIterator[DeepgramRecognizer]:
     """The recogniser, and its sockets until it is left."""
-    async with open_lines() as lines:
+    async with open_lines(account.root) as lines:
         yield DeepgramRecognizer(account, lines, model=model, language=language, expects=expects)

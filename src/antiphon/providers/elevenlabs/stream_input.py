@@ -181,5 +181,5 @@ async def _silence() -> AsyncIterator[SpeechChunk]:
 @asynccontextmanager
 async def open_stream_input(account: Account) -> AsyncIterator[ElevenLabsStreamInput]:
     """The voice, and its sockets until it is left."""
-    async with open_lines() as lines:
+    async with open_lines(account.root) as lines:
         yield ElevenLabsStreamInput(account, lines)
