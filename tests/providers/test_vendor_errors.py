@@ -21,6 +21,9 @@ def openai(message: str, kind: str = "invalid_request_error", **more: str | None
     return {"error": {"message": message, "type": kind, "param": None, "code": None, **more}}
 
 
+UNKNOWN = ("unknown_model", "ANTIPHON_LLM")
+
+
 @pytest.mark.parametrize(
     ("status", "body", "cause", "says"),
     [
@@ -125,6 +128,39 @@ def openai(message: str, kind: str = "invalid_request_error", **more: str | None
             "for now",
         ),
         (413, openai("Maximum content size limit exceeded"), "invalid_request", "check ANTIPHON_LLM"),
+        # What words say in passing.
+        (
+            400,
+            openai("Invalid value", code="invalid_value", param="billing_address"),
+            "invalid_request",
+            "billing",
+        ),
+        (400, openai("See the billing page for what your plan has."), "invalid_request", "billing page"),
+        (400, openai("The model x with audio was not found in cache"), "invalid_request", "cache"),
+        (400, openai("Authentication of the image failed", code="bad_image"), "invalid_request", "image"),
+        (400, openai("No moderation for this voice_id", param="input"), "invalid_request", "input"),
+        # What they say where nothing else does.
+        (404, {"message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}, *UNKNOWN),
+        (400, {"error": {"message": "x/y is not a valid model ID", "code": 400}}, *UNKNOWN),
+        (400, {"message": "Invalid model: x", "type": "invalid_model", "code": "1500"}, *UNKNOWN),
+        (
+            404,
+            {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-9"}},
+            *UNKNOWN,
+        ),
+        (400, {"err_code": "Bad Request", "err_msg": "No such model/language combination found."}, *UNKNOWN),
+        (
+            400,
+            {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to …"}},
+            "quota",
+            "ANTIPHON_VENDOR_API_KEY",
+        ),
+        (
+            400,
+            {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid."}},
+            "bad_key",
+            "ANTIPHON_VENDOR_API_KEY",
+        ),
     ],
 )
 def test_what_vendors_say(status: int, body: dict[str, object], cause: str, says: str) -> None:
@@ -133,6 +169,21 @@ def test_what_vendors_say(status: int, body: dict[str, object], cause: str, says
     assert says in error.message
     assert "sk-" not in error.message
     assert "PRIVATE" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "names"),
+    [
+        (401, "bad_key", ["KEY"]),
+        (403, "bad_key", ["KEY", "BASE_URL"]),
+        (404, "not_an_api", ["BASE_URL"]),
+        (413, "invalid_request", []),
+    ],
+)
+def test_pages_of_gateways_are_told_by_their_status(status: int, cause: str, names: list[str]) -> None:
+    error = refused(NAMES, status, {"content-type": "text/html"}, b"<html><h1>No</h1></html>")
+    assert error.cause == cause
+    assert [name for name in ("KEY", "BASE_URL") if name in error.message] == names
 
 
 @pytest.mark.parametrize(

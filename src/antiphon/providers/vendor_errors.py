@@ -166,8 +166,8 @@ class Said:
     """A vendor's error, whatever its format: OpenAI's ``error``, ElevenLabs' ``detail``, Deepgram's ``err_code``,
     Anthropic's ``error.type``, FastAPI's ``detail``."""
 
-    code: str
-    """Lower case; several words when there is a code and a type."""
+    codes: tuple[str, ...]
+    """Its code, its type, … in lower case."""
     message: str
     param: str = ""
 
@@ -181,17 +181,17 @@ def said(body: bytes | bytearray) -> Said | None:
     if isinstance(parsed, list) and parsed:
         parsed = parsed[0]
     if not isinstance(parsed, dict):
-        return Said("", "")
+        return Said((), "")
     inner = next((parsed[key] for key in ("error", "detail") if parsed.get(key)), parsed)
     if isinstance(inner, list):  # FastAPI's 422: its "input" repeats what was sent, so only these two
         first = inner[0] if inner and isinstance(inner[0], dict) else {}
         place = first.get("loc")
         where = ".".join(map(str, place)) if isinstance(place, list) else ""
-        return Said("invalid_request", f"{where}: {first.get('msg', '')}".removeprefix(": "), where)
+        return Said(("invalid_request",), f"{where}: {first.get('msg', '')}".removeprefix(": "), where)
     if not isinstance(inner, dict):
-        return Said("", str(inner))
+        return Said((), str(inner))
     return Said(
-        " ".join(str(inner[key]) for key in _CODES if inner.get(key)).lower(),
+        tuple(str(inner[key]).lower() for key in _CODES if inner.get(key)),
         str(next((inner[key] for key in _MESSAGES if inner.get(key)), "")),
         str(inner.get("param") or ""),
     )
@@ -207,10 +207,10 @@ def refused(names: Names, status: int, headers: Mapping[str, str], body: bytes |
         place = _host(names.hidden(headers.get("location", "")))
         return not_an_api(names, f"answers with a redirect to {place}")
     told = said(body)
-    text = f"{told.code} {told.message}".lower() if told else ""
+    cause = cause_in(told) if told else ""
     # Groq has 413 for a request with more tokens than a minute's.
-    if status in (402, 429) or (told is not None and "rate_limit_exceeded" in told.code):
-        if status == 402 or _has(text, _QUOTA):
+    if status in (402, 429) or (told is not None and "rate_limit_exceeded" in told.codes):
+        if status == 402 or cause == "quota":
             return rejected(
                 names, "quota", f"has no credit left ({status}); check the account behind {names.key_setting}"
             )
@@ -223,27 +223,30 @@ def refused(names: Names, status: int, headers: Mapping[str, str], body: bytes |
         return unavailable(
             names, cause, f"is overloaded or failing ({status})", retry_after_s=retry_after(headers)
         )
-    if told is None and looks_like_a_page(headers, body):
+    page = told is None and looks_like_a_page(headers, body)
+    if page and status == 403:  # a gateway's
+        check = f"check {names.key_setting} and {names.url_setting}"
+        return rejected(names, "bad_key", f"does not allow this, with a web page ({status}); {check}")
+    if page and status not in (401, 413):
         return not_an_api(names, f"answers with a web page ({status}), not as an API does")
-    return _rejection(names, status, told, text)
+    return _rejection(names, status, told, cause)
 
 
-def _rejection(names: Names, status: int, told: Said | None, text: str) -> ProviderRejected:
+def _rejection(names: Names, status: int, told: Said | None, cause: str) -> ProviderRejected:
     words = f": {cleaned(names.hidden(told.message))}" if told and told.message else ""
     if told and told.param and told.param not in words:
         words += f" ({cleaned(names.hidden(told.param))})"
-    if _has(text, _QUOTA):
+    if cause == "quota":
         return rejected(names, "quota", f"has no credit left; check the account behind {names.key_setting}")
-    if status == 401 or (_has(text, _KEY) and status in (400, 403)):
+    if status == 401 or (cause == "bad_key" and status in (400, 403)):
         return rejected(names, "bad_key", f"does not accept the key ({status}); check {names.key_setting}")
-    named = told.param.rpartition(".")[2] if told else ""
-    if _has(text, _VOICE) or named == "voice":
+    if cause == "unknown_voice":
         return rejected(names, "unknown_voice", f"has no such voice{words}; check {names.voice_setting}")
-    if _has(text, _MODEL) or named in ("model", "model_id"):
+    if cause == "unknown_model":
         return rejected(
             names, "unknown_model", f"does not know the model{words}; check {names.model_setting}"
         )
-    if _has(text, _FILTERED):
+    if cause == "filtered":
         return rejected(names, "filtered", f"refused what was asked ({status})")
     if status == 403:
         return rejected(
@@ -258,44 +261,58 @@ def _rejection(names: Names, status: int, told: Said | None, text: str) -> Provi
     )
 
 
-_QUOTA = ("insufficient_quota", "quota_exceeded", "credit balance", "billing", "insufficient_credits")
-_KEY = ("api key", "api_key", "invalid_auth", "authentication", "unauthorized", "missing_permissions")
-_VOICE = (
-    "'body', 'voice'",
-    "voice_not_found",
-    "invalid_voice",
-    "unknown voice",
-    "voice not found",
-    "voice_id",
-    "invalid_uid",
-    "invalid id has been received",
+_CODE_MARKS: Mapping[str, tuple[str, ...]] = {
+    "quota": ("insufficient_quota", "quota_exceeded", "insufficient_credits", "billing"),
+    "bad_key": ("api_key", "invalid_auth", "authentication", "unauthorized", "missing_permissions"),
+    # ElevenLabs' invalid ID is that of a voice that was mistyped: unknown models have words of their own.
+    "unknown_voice": ("voice_not_found", "invalid_voice", "voice_id", "invalid_uid"),
+    "unknown_model": (
+        *("model_not_found", "invalid_model", "model_does_not_exist", "model_not_available"),
+        *("deploymentnotfound", "model_decommissioned"),
+    ),
+    "filtered": ("content_filter", "content_policy", "moderation", "content_against_policy"),
+}
+"""Cause → what is in a code or a type that says so."""
+
+_FIELD_CAUSES = {"voice": "unknown_voice", "model": "unknown_model", "model_id": "unknown_model"}
+"""The field that is wrong → cause."""
+
+_SAYS_NOTHING = re.compile(
+    r"\d+|error|(invalid|bad)[ _]?(request|argument)(_?error)?|not_?found(_?error)?|(api|server|value)_?error"
 )
-"""ElevenLabs' invalid ID is that of a voice that was mistyped: unknown models have words of their own."""
-_MODEL = (
-    "model_not_found",
-    "model not found",
-    "unknown model",
-    "no such model",
-    "invalid model",
-    "not_found_error model",
-    "model_does_not_exist",
-    "deploymentnotfound",
-    "model_decommissioned",
-)
-_FILTERED = ("content_filter", "content filter", "content_policy", "moderation", "content_against_policy")
+"""A code or a type of any refusal."""
+
+_WORDS: Mapping[str, re.Pattern[str]] = {
+    "quota": re.compile(
+        r"credit balance|exceeded your current quota|(insufficient|not enough|out of) (credit|fund|balance|quota)"
+    ),
+    "bad_key": re.compile(r"api[ _]key|unauthorized|authentication"),
+    "unknown_voice": re.compile(
+        r"'body', 'voice'|(unknown|invalid) voice|voice not found|voice_id|invalid id has been received"
+    ),
+    "unknown_model": re.compile(
+        r"(unknown|invalid|no such) model|^model: \S+$|not a valid model|model not exist"
+        # One word between: "Parameter x is not supported by model y" is of the parameter.
+        r"|\bmodel:?\s+(\S+\s+)?((is|was|has been)\s+)?(not found|does not exist)"
+        r"|\bmodel:?\s+\S+\s+(is|was|has been)\s+(not supported|no longer supported|not available|decommissioned)"
+    ),
+    "filtered": re.compile(r"content[ _](filter|policy)|moderation"),
+}
+"""Cause → what is in a message, in lower case, that says so."""
 
 
-def _has(text: str, marks: tuple[str, ...]) -> bool:
-    if any(mark in text for mark in marks):
-        return True
-    return marks is _MODEL and _NO_MODEL.search(text) is not None
-
-
-_NO_MODEL = re.compile(
-    r"\bmodel\b.*\b(not found|does not exist|not exist)"
-    # One word between: "Parameter x is not supported by model y" is of the parameter.
-    r"|\bmodel:?\s+\S+\s+(is|was|has been)\s+(not supported|no longer supported|not available|decommissioned)"
-)
+def cause_in(told: Said) -> str:
+    """What the vendor says is wrong, empty when nothing of the above: by its code and its type, by the field; by its
+    words only where these say nothing, for words are said of much else."""
+    for cause, marks in _CODE_MARKS.items():
+        if any(mark in code for mark in marks for code in told.codes):
+            return cause
+    if told.param:
+        return _FIELD_CAUSES.get(told.param.rpartition(".")[2], "")
+    if not all(map(_SAYS_NOTHING.fullmatch, told.codes)):
+        return ""
+    message = told.message.lower()
+    return next((cause for cause, words in _WORDS.items() if words.search(message)), "")
 
 
 def looks_like_a_page(headers: Mapping[str, str], body: bytes | bytearray) -> bool:
