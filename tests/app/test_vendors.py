@@ -8,7 +8,13 @@ import pytest
 from benchmarks.vendor_servers import VendorWorld, open_vendor_servers
 
 from antiphon.app.adapters import check_choices
-from antiphon.app.vendors import OPENAI_SHAPED, endpoint_of, open_vendors
+from antiphon.app.vendors import (
+    OPENAI_SHAPED,
+    PATIENCE,
+    PATIENCE_WITH_LOADING,
+    endpoint_of,
+    open_vendors,
+)
 from antiphon.errors import ProviderRejected, ProviderUnavailable, SettingsError
 from antiphon.providers.base import LanguageOptions, Message
 from antiphon.providers.elevenlabs import ElevenLabsHttp, ElevenLabsStreamInput
@@ -129,6 +135,26 @@ async def test_patience_is_per_provider() -> None:
         assert vendors.patience("openai") == Patience(connect_s=1.0, first_byte_s=2.0, gap_s=3.0)
         assert vendors.patience("ollama").first_byte_s == 5.0
         assert vendors.patience("groq") == Patience()
+
+
+@pytest.mark.parametrize(
+    ("url", "patience"),
+    [
+        ("https://api.openai.com/v1", PATIENCE),
+        ("https://eu.api.openai.com/v1", PATIENCE),
+        ("https://me.openai.azure.com", PATIENCE),
+        ("https://openrouter.ai/api/v1", PATIENCE),
+        ("https://api.mistral.ai/v1", PATIENCE),
+        ("https://notopenrouter.ai/v1", PATIENCE_WITH_LOADING),
+        ("http://10.0.0.5:8080/v1", PATIENCE_WITH_LOADING),
+    ],
+)
+async def test_who_keeps_models_loaded_is_not_given_a_minute_to_load_one(
+    url: str, patience: Patience
+) -> None:
+    given = settings(OPENAI_API_KEY=KEY, OPENAI_BASE_URL=url)
+    async with open_vendors(given) as vendors:
+        assert endpoint_of(vendors, parse_chain("openai:x")[0], "llm").patience == patience
 
 
 async def asked(name: str, pool: HttpPool, **environ: str) -> None:

@@ -21,7 +21,7 @@ from antiphon.providers.base import LanguageModel, Recognizer, Synthesizer
 from antiphon.providers.http import HttpPool, Patience
 from antiphon.providers.openai import Endpoint, OpenAILanguageModel, OpenAIRecognizer, OpenAISynthesizer
 from antiphon.settings import ProviderChoice, Settings
-from antiphon.settings.vendors import KNOWN_SERVERS, is_openai, read_timeouts
+from antiphon.settings.vendors import KNOWN_SERVERS, is_hosted, is_openai, read_timeouts
 
 Kind = Literal["asr", "llm", "tts"]
 A = TypeVar("A")
@@ -179,7 +179,7 @@ def _openai_endpoint(vendors: Vendors, choice: ProviderChoice, kind: Kind) -> En
         key_setting=key_setting,
         url_setting=f"ANTIPHON_{kind.upper()}_BASE_URL" if own_url else "ANTIPHON_OPENAI_BASE_URL",
         model_setting=f"ANTIPHON_{kind.upper()}",
-        patience=vendors.patience("openai", PATIENCE if is_openai(base_url) else PATIENCE_WITH_LOADING),
+        patience=vendors.patience("openai", PATIENCE if is_hosted(base_url) else PATIENCE_WITH_LOADING),
         pcm_rate=settings.openai_pcm_rate,
     )
 

@@ -67,6 +67,35 @@ def is_azure(url: str) -> bool:
     return _AZURE.search(urlsplit(url).hostname or "") is not None
 
 
+HOSTED = (
+    *(
+        "openrouter.ai",
+        "groq.com",
+        "together.xyz",
+        "together.ai",
+        "mistral.ai",
+        "deepseek.com",
+        "fireworks.ai",
+    ),
+    *(
+        "x.ai",
+        "googleapis.com",
+        "cerebras.ai",
+        "deepinfra.com",
+        "sambanova.ai",
+        "perplexity.ai",
+        "huggingface.co",
+    ),
+)
+"""Domains of vendors that speak OpenAI's formats and keep their models loaded."""
+
+
+def is_hosted(url: str) -> bool:
+    """Whether the models there are a vendor's, as far as its host tells, and no server's that may have to load one."""
+    host = f".{urlsplit(url).hostname}"
+    return is_openai(url) or is_azure(url) or host.endswith(tuple(f".{domain}" for domain in HOSTED))
+
+
 def check_key(secret: SecretStr) -> SecretStr:
     """A key as headers can carry it. ValueError does not repeat it."""
     key = secret.get_secret_value()
