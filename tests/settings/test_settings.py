@@ -188,6 +188,9 @@ KEY = "sk-abcDEF0123456789abcDEF0123456789"
         ("ANTIPHON_LLM", f"sk-ant-{KEY[3:]}", "ANTIPHON_ANTHROPIC_API_KEY"),
         ("ANTIPHON_TTS", f"sk_{KEY[3:]}", "ANTIPHON_ELEVENLABS_API_KEY"),
         ("ANTIPHON_ASR", KEY[3:], "the setting for its owner's key"),
+        ("ANTIPHON_ASR", "deepgram:" + "0123456789abcdef" * 2, "ANTIPHON_DEEPGRAM_API_KEY"),
+        ("ANTIPHON_ASR", "local, deepgram:" + "12" * 20, "ANTIPHON_DEEPGRAM_API_KEY"),
+        ("ANTIPHON_LLM", "anthropic:" + "ABCDEF12" * 4, "ANTIPHON_ANTHROPIC_API_KEY"),
         ("ANTIPHON_LLM", f"Bearer {KEY[3:]}", "the setting for its owner's key"),
         ("ANTIPHON_PROVIDER_TIMEOUTS", f"openai={KEY}", "ANTIPHON_OPENAI_API_KEY"),
         ("ANTIPHON_PORT", KEY, "ANTIPHON_OPENAI_API_KEY"),
@@ -284,3 +287,15 @@ def test_the_password_in_the_address_of_the_store_is_not_shown() -> None:
     settings = Settings(store="valkey://antiphon:swordfish@cache:6379", store_password=SecretStr("sardine"))
     assert shown_values(settings)["store"] == "valkey://…@cache:6379"
     assert shown_values(settings)["store_password"] == "(hidden)"
+
+
+@pytest.mark.parametrize("model", ["abcdefghij-klmnop", "nova-3-abcdefghij-klmnop"])
+def test_a_key_that_is_set_elsewhere_is_no_models_name(model: str) -> None:
+    message = refusal({"ANTIPHON_ASR": f"deepgram:{model}", "DEEPGRAM_API_KEY": "abcdefghij-klmnop"})
+    assert message.startswith("ANTIPHON_ASR=(hidden) in the environment is not possible")
+    assert "abcdefghij" not in message
+
+
+def test_a_word_that_is_set_for_a_key_may_be_in_a_models_name() -> None:
+    given = {"ANTIPHON_LLM": "openai:ollama-llama3", "OPENAI_API_KEY": "ollama"}
+    assert load_settings(given, folder=Path("/nonexistent")).settings.llm[0].model == "ollama-llama3"

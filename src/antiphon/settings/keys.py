@@ -24,11 +24,13 @@ _KEY = re.compile(
     | (?P<named>(?:key|token|secret|passw(?:or)?d)["']?\s*=\s*["']?) [^\s"'&,;]+
     | (?P<told>(?:key|token|secret|passw(?:or)?d)["']?\s*:\s*["']?) (?=\S*\d) [^\s"'&,;]{6,}
     | (?<![A-Za-z0-9]) (?:g?sk|xi|[pr]k|dg|key(?=[\w.-]{0,80}\d)) [-_] [\w*.\-]{6,}
+    | (?<![\w*-]) (?=[a-f]*\d) [0-9a-f]{32,} (?![\w-])
     | (?<![\w*-]) (?=[\w*-]{0,80}(?:\*\*|(?=[A-Z]{0,80}\d)(?=\d{0,80}[A-Z])[A-Z0-9]{10})) [\w*-]{28,}
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""Behind the words that announce a key; by a known beginning; or long, with letters and digits mixed as in no name."""
+"""Behind the words that announce a key; by a known beginning; or long, of hexadecimal digits, or with letters and
+digits mixed as in no name."""
 
 _BEGINS = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(BEGINNINGS)})\S{{4}}")
 """Not ``sk-SK``, which is Slovak."""
@@ -50,7 +52,8 @@ def begins_like_key(text: str) -> str:
 
 def is_key(text: str) -> bool:
     """Whether the text is a key and can be nothing else."""
-    return len(text) >= WHOLE and text.startswith(tuple(BEGINNINGS))
+    begins_so = len(text) >= WHOLE and text.startswith(tuple(BEGINNINGS))
+    return begins_so or re.fullmatch(r"(?=[a-fA-F]*\d)[0-9a-fA-F]{32,}", text) is not None
 
 
 def without_keys(text: str) -> str:

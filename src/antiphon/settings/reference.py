@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from antiphon.settings.access import ALLOWED
 from antiphon.settings.definitions import Settings
-from antiphon.settings.keys import BEGINNINGS, HIDDEN, begins_like_key, without_password
+from antiphon.settings.keys import BEGINNINGS, HIDDEN, begins_like_key, is_key, without_password
 
 
 def environment_name(field: str) -> str:
@@ -65,10 +65,13 @@ def _shown_value(name: str, value: object, model: type[Settings]) -> str:
 
 
 def key_setting(field: str, value: str) -> str:
-    """Where a key belongs that was given as ``field``: the key's of the same server, else that of its beginning."""
+    """Where a key belongs that was given as ``field``: the key's of the same server, else that of its beginning, else
+    that of the provider before it."""
     vendor = field.removesuffix("_base_url") if field.endswith("_base_url") else ""
     known = BEGINNINGS.get(begins_like_key(value), "")
-    for name in (f"{vendor}_api_key", f"{known}_api_key"):
+    named = (part.strip().partition(":") for part in value.split(","))
+    provider = next((provider for provider, _, model in named if is_key(model.strip())), "")
+    for name in (f"{vendor}_api_key", f"{known}_api_key", f"{provider}_api_key"):
         if name in Settings.model_fields:
             return environment_name(name)
     return "the setting for its owner's key, such as ANTIPHON_OPENAI_API_KEY"

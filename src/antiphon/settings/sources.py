@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from antiphon.errors import SettingsError
 from antiphon.settings.definitions import Settings
 from antiphon.settings.keys import HIDDEN, looks_like_key, without_password
+from antiphon.settings.providers import ProviderChoice
 from antiphon.settings.reference import (
     allowed_values,
     environment_name,
@@ -32,6 +33,9 @@ CONFIG_VARIABLE = "ANTIPHON_CONFIG"
 
 COMMANDS_OWN = ("ANTIPHON_CALL_", "ANTIPHON_LOAD_", "ANTIPHON_VERIFY_")
 """Beginnings of variables that are options of commands, such as a password to call with, and no settings."""
+
+SECRET_WHOLE = 16
+"""Characters of a secret that no model is called by: some write ``ollama`` for a key where none is needed."""
 
 CONFIG_FILE = "antiphon.toml"
 DOTENV_FILE = ".env"
@@ -184,10 +188,27 @@ def _check(sources: tuple[_Source, ...], secrets: frozenset[str]) -> LoadedSetti
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, values, origin, secrets)) from None
+    _refuse_keys_as_models(settings, origin, secrets)
     return LoadedSettings(
         settings=settings,
         sources={name: origin[name].name if name in origin else "default" for name in Settings.model_fields},
     )
+
+
+def _refuse_keys_as_models(
+    settings: Settings, origin: Mapping[str, _Source], secrets: frozenset[str]
+) -> None:
+    """A model's name is shown and logged everywhere."""
+    whole = [secret for secret in secrets if len(secret) >= SECRET_WHOLE]
+    for kind in ("asr", "llm", "tts"):
+        choices: tuple[ProviderChoice, ...] = getattr(settings, kind)
+        for choice in choices:
+            if any(secret in choice.model for secret in whole):
+                source = origin[kind]
+                raise SettingsError(
+                    f"{source.spelling[kind]}={HIDDEN} {_place(source)} is not possible: what stands behind "
+                    f"{choice.provider}: is a key that another setting holds, and no model's name."
+                )
 
 
 def _explain(
