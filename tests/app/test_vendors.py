@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from benchmarks.vendor_servers import VendorWorld, open_vendor_servers
 
-from antiphon.app.adapters import check_choices
+from antiphon.app.adapters import check_choices, operators_voice
 from antiphon.app.vendors import (
     OPENAI_SHAPED,
     PATIENCE,
@@ -105,6 +106,9 @@ async def test_a_voice_that_would_refuse_every_caller_is_told_at_the_start(
         ("openai:tts-2", "new", {}),
         ("elevenlabs,openai", "sarah", {}),
         ("elevenlabs", "an-id-of-your-own", {}),
+        ("elevenlabs", "Sarah", {}),
+        ("deepgram", "Thalia", {}),
+        ("openai", "Marin", {}),
         ("deepgram", "thalia", {}),
         ("openai:kokoro", "af_heart", {"OPENAI_BASE_URL": "http://127.0.0.1:8880"}),
     ],
@@ -113,12 +117,14 @@ async def test_a_voice_that_can_be_is_let_be(tts: str, voice: str, more: dict[st
     await check_choices(settings(ANTIPHON_TTS=tts, ANTIPHON_VOICE=voice, **NOBODY_ELSE, **KEYS, **more))
 
 
+@pytest.mark.parametrize("written", [str.lower, str.title])
 @pytest.mark.parametrize("tts", ["openai", "elevenlabs", "deepgram"])
-async def test_the_operators_voice_is_the_first_on_offer(tts: str) -> None:
+async def test_the_operators_voice_is_the_first_on_offer(tts: str, written: Callable[[str], str]) -> None:
     chosen = {"openai": "marin", "elevenlabs": "will", "deepgram": "zeus"}[tts]
-    async with open_vendors(settings(ANTIPHON_VOICE=chosen, **KEYS)) as vendors:
+    given = settings(ANTIPHON_VOICE=written(chosen), **KEYS)
+    async with open_vendors(given) as vendors:
         voices = (await vendors.synthesizer(parse_chain(tts)[0])).info.voices
-    assert voices[0] == chosen
+    assert voices[0] == operators_voice(given, voices) == chosen
     assert voices.count(chosen) == 1
 
 

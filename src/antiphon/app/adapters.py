@@ -80,10 +80,16 @@ def check_voice(settings: Settings, choice: ProviderChoice, speaker: Synthesizer
     """Callers who do not choose are answered in the operator's voice by whoever is preferred, who must have it: raises
     SettingsError. Fallbacks speak in their own when they do not know it, and of some vendors any name may be one."""
     known = speaker.info.voices
-    if choice == settings.tts[0] and settings.voice and known and settings.voice not in known:
+    if choice == settings.tts[0] and settings.voice and not operators_voice(settings, known):
         raise SettingsError(
             f"ANTIPHON_VOICE={settings.voice!r}: {speaker.info.name} has no such voice; it has {', '.join(known)}."
         )
+
+
+def operators_voice(settings: Settings, known: Sequence[str]) -> str:
+    """``ANTIPHON_VOICE`` as the voices that are ``known`` have it: ``sarah`` for ``Sarah``. Empty when they do not."""
+    named = (settings.voice, *(name for name in known if name.lower() == settings.voice.lower()))
+    return settings.voice if not known else next((name for name in named if name in known), "")
 
 
 async def _recognizer(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Literal, assert_never, get_args
 
-from antiphon.app.adapters import build_adapters, first_local
+from antiphon.app.adapters import build_adapters, first_local, operators_voice
 from antiphon.app.chains import Chains, watched
 from antiphon.app.local import Spoken, chosen_profile, failed_kind, model_ref, open_models
 from antiphon.app.vendors import open_vendors
@@ -185,7 +185,7 @@ def conversation_defaults(settings: Settings, providers: Providers) -> Conversat
         language=settings.language,
         asr_prompt=settings.asr_prompt,
         # A fallback that took the place of embedded voices, which could not be loaded, need not know it.
-        voice=settings.voice if not voices or settings.voice in voices else "",
+        voice=operators_voice(settings, voices),
         speed=settings.speed,
         system_prompt=settings.instructions or DEFAULT_INSTRUCTIONS,
         policy=policy,

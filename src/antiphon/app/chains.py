@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from antiphon.app.adapters import Adapters
+from antiphon.app.adapters import Adapters, operators_voice
 from antiphon.app.local import Spoken
 from antiphon.conversation.apology import apology, farewell
 from antiphon.conversation.speakable import speakable
@@ -97,7 +97,7 @@ class Chains:
         """As most replies will be spoken."""
         settings, voices = self._settings, self.synthesizer.info.voices
         return SpeechOptions(
-            voice=settings.voice or (voices[0] if voices else ""),
+            voice=operators_voice(settings, voices) or (voices[0] if voices else ""),
             language="en" if settings.language == "auto" else settings.language,
             speed=settings.speed,
         )

@@ -76,7 +76,7 @@ class DeepgramVoice:
     ) -> None:
         """``model`` is ``aura-2``, or a whole voice as ``aura-2-thalia-en``; ``voice`` is the operator's."""
         self._family, self._fixed = _family(model)
-        self._default = voice or self._fixed
+        self._default = (voice or self._fixed).lower()
         self._names = account.names(model, "ANTIPHON_TTS and ANTIPHON_VOICE")
         self._refused = RefusedVoices()
         self._vendor = pool.vendor(
@@ -137,7 +137,7 @@ class DeepgramVoice:
         asked = options.voice.lower()
         if not self._default and asked == self._info.voices[0]:
             asked = ""  # it is the first of the list, and not of the language
-        return tuple(self._model(voice) for voice in (asked, self._default.lower(), usual) if voice)
+        return tuple(self._model(voice) for voice in (asked, self._default, usual) if voice)
 
     def _model(self, voice: str) -> str:
         if "-" in voice:

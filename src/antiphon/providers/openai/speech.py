@@ -46,7 +46,7 @@ class OpenAISynthesizer:
             provider=endpoint.provider,
             model=model,
             sample_rate=RATE,
-            voices=_voices(model, voice) if endpoint.official else (),
+            voices=_voices(model, voice.lower()) if endpoint.official else (),
         )
 
     async def warm(self) -> None:
