@@ -82,11 +82,15 @@ OF_SOCKETS: frozenset[Fault] = frozenset({"drop"})
 class Bench:
     """An adapter that is open, and the world it talks to."""
 
+    kind: Kind
     provider: Any
-    world: VendorWorld | None
-    pool: HttpPool | None
-    fault: Callable[[Fault], None]
-    """The next request goes wrong so."""
+    world: VendorWorld | None = None
+    """None: scripted, which has no faults of these."""
+
+    def fault(self, fault: Fault) -> None:
+        """The next request goes wrong so."""
+        assert self.world is not None
+        self.world.fault_next(self.kind, fault)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,41 +147,27 @@ class Adapter:
     async def open(self, patience: Patience = PATIENCE) -> AsyncIterator[Bench]:
         """Ready to be asked."""
         if self.build is None:
-            yield _scripted(self.kind)
+            yield Bench(kind=self.kind, provider=_scripted(self.kind))
             return
         world = VendorWorld(reply=REPLY, key=KEY, stall_s=5.0)
         async with AsyncExitStack() as stack:
             servers = await stack.enter_async_context(open_vendor_servers(world, speaking=self.speaking))
             pool = await stack.enter_async_context(HttpPool(trust=servers.trust()))
             provider = await self.build(Lab(pool=pool, servers=servers, patience=patience, stack=stack))
-            yield Bench(
-                provider=provider,
-                world=world,
-                pool=pool,
-                fault=lambda fault: world.fault_next(self.kind, fault),
-            )
+            yield Bench(kind=self.kind, provider=provider, world=world)
 
 
 # ---- scripted -----------------------------------------------------------------------------------------------
 
-SCRIPTED_FAULTS = {"fail": "fail", "invalid_request": "reject", "cut": "cut", "empty": "empty"}
 
-
-def _scripted(kind: Kind) -> Bench:
-    provider: Any
+def _scripted(kind: Kind) -> Any:
     match kind:
         case "asr":
-            provider = ScriptedRecognizer(latency_s=0.0, fallback="What is the capital of France?")
+            return ScriptedRecognizer(latency_s=0.0, fallback="What is the capital of France?")
         case "llm":
-            provider = ScriptedLanguageModel([REPLY] * 20, first_token_s=0.0, tokens_per_s=10_000)
+            return ScriptedLanguageModel([REPLY] * 20, first_token_s=0.0, tokens_per_s=10_000)
         case "tts":
-            provider = ScriptedSynthesizer(first_chunk_s=0.0, real_time_factor=0.0)
-    return Bench(
-        provider=provider,
-        world=None,
-        pool=None,
-        fault=lambda fault: provider.faults.add(SCRIPTED_FAULTS[fault]),
-    )
+            return ScriptedSynthesizer(first_chunk_s=0.0, real_time_factor=0.0)
 
 
 # ---- OpenAI and what speaks its formats ---------------------------------------------------------------------
