@@ -73,7 +73,7 @@ def kept() -> int:
     return (
         pooled
         + sum(line.idle for line in _all(ListenLine))
-        + sum(line.alive and not line.busy for line in _all(VoiceLine))
+        + sum(line.alive and not line.listened for line in _all(VoiceLine))
     )
 
 
