@@ -116,7 +116,7 @@ install_pair() {
 
 # Once for each state of the two files.
 complain() {
-    state="$1 $(cksum "$1/fullchain.pem" "$1/privkey.pem" 2>/dev/null || true)"
+    state="$1 $(cksum "$1/fullchain.pem" "$1/privkey.pem" 2>&1 | tr "\n" " ")"
     grep -qxF "$state" /tmp/tls/told 2>/dev/null && return
     echo "$state" >>/tmp/tls/told
     echo "certificate: the pair in $1 is not used: $(grep -v 'test failed' /tmp/tls/problem | tail -n 1)" >&2

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -111,6 +112,17 @@ def test_with_a_key_that_does_not_fit_nginx_comes_up_and_says_so_once(own: Stack
     assert said.count("the pair in /certificates is not used") == 1
     assert "key values mismatch" in said
     assert "belongs to another certificate" in log_has(holder(own), "yours")
+
+
+def test_each_state_of_a_pair_that_is_no_use_is_told(own: Stack) -> None:
+    """One of its two files may be the one that it was."""
+    _, key = pair("mine.example.org")
+    put(own, "privkey.pem", key)
+    for told in (1, 2):
+        since = datetime.now(UTC)
+        certificate, _ = pair(f"mine{told}.example.org")
+        put(own, "fullchain.pem", certificate)
+        log_has(nginx(own), "is not used", since=since)
 
 
 def test_a_certificate_of_another_name_is_served_and_told_of(own: Stack) -> None:
