@@ -22,7 +22,7 @@ from antiphon.inference.smart_turn import MODEL_ID as SMART_TURN
 from antiphon.inference.smart_turn import SmartTurn
 from antiphon.inference.store import ModelStore
 from antiphon.inference.vad import MODEL_ID as SILERO
-from antiphon.inference.vad import SileroDetector
+from antiphon.inference.vad import SileroDetector, on_onnxruntime
 from antiphon.providers.base import (
     Delta,
     Finished,
@@ -209,7 +209,7 @@ def main() -> None:
     store = ModelStore(Path(load_settings(os.environ).settings.models).expanduser())
     policy = TurnPolicy() if arguments.settings == "default" else TurnPolicy(speculation="off")
     with (
-        SileroDetector(store.resolve(SILERO).main) as detector,
+        SileroDetector(on_onnxruntime(store.resolve(SILERO).main)) as detector,
         SmartTurn(store.resolve(SMART_TURN).main) as turn_model,
     ):
         detector.warm_up()

@@ -215,7 +215,7 @@ def test_plain_silence_needs_no_turn_model() -> None:
         ({"llm": "local"}, True, "local"),
         ({"llm": "local", "ear": "scripted"}, True, "scripted"),
         ({"llm": "openai"}, True, "local"),
-        ({"llm": "openai"}, False, "loudness"),
+        ({"llm": "openai"}, False, "packaged"),
         ({}, False, "scripted"),
     ],
 )

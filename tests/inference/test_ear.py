@@ -13,7 +13,7 @@ from tests.inference.conftest import Models
 
 from antiphon.errors import AudioError, ModelError
 from antiphon.inference.smart_turn import WINDOW, SmartTurn, features
-from antiphon.inference.vad import SileroDetector
+from antiphon.inference.vad import SileroDetector, on_onnxruntime
 
 SPEECH = Path(__file__).parent.parent / "speech"
 FRAME_BYTES = 1024
@@ -31,7 +31,7 @@ def frames(pcm: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def detector(models: Models) -> Iterator[SileroDetector]:
-    with SileroDetector(models["vad/silero-6"].main) as detector:
+    with SileroDetector(on_onnxruntime(models["vad/silero-6"].main)) as detector:
         yield detector
 
 
@@ -47,6 +47,29 @@ async def test_speech_is_told_from_silence_and_noise(detector: SileroDetector) -
     speech = await detector.open().detect(frames(sound("callers/q00.wav")))
     silence = await detector.open().detect(bytes(FRAME_BYTES * 50))
     noise = await detector.open().detect(frames(sound("noise/noise1.wav"))[: FRAME_BYTES * 100])
+    assert np.mean(np.array(speech) > 0.5) > 0.8
+    assert max(silence) < 0.2
+    assert np.mean(np.array(noise) > 0.5) < 0.1
+
+
+@pytest.mark.models
+@pytest.mark.real_time
+async def test_the_network_that_the_package_carries_is_the_same(detector: SileroDetector) -> None:
+    """On onnxruntime, and in numpy with the weights that were taken out of it."""
+    with SileroDetector() as packaged:
+        for name in ("callers/q00.wav", "human/LJ001-0003.wav", "noise/noise2.wav"):
+            pcm = frames(sound(name))
+            told, heard = await detector.open().detect(pcm), await packaged.open().detect(pcm)
+            assert heard == pytest.approx(told, abs=1e-4)
+
+
+@pytest.mark.real_time
+async def test_the_packages_own_network_tells_speech_from_silence_and_noise() -> None:
+    """Without a model on disk."""
+    with SileroDetector() as packaged:
+        speech = await packaged.open().detect(frames(sound("callers/q00.wav")))
+        silence = await packaged.open().detect(bytes(FRAME_BYTES * 50))
+        noise = await packaged.open().detect(frames(sound("noise/noise1.wav"))[: FRAME_BYTES * 100])
     assert np.mean(np.array(speech) > 0.5) > 0.8
     assert max(silence) < 0.2
     assert np.mean(np.array(noise) > 0.5) < 0.1
@@ -137,6 +160,6 @@ def test_a_damaged_or_missing_file_says_what_to_do(models: Models, tmp_path: Pat
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(models["vad/silero-6"].main.read_bytes()[:50_000])
     with pytest.raises(ModelError, match="antiphon models verify vad/silero-6"):
-        SileroDetector(cut)
+        on_onnxruntime(cut)
     with pytest.raises(ModelError, match="is not there"):
         SmartTurn(tmp_path / "none.onnx")

@@ -17,6 +17,7 @@ from antiphon.conversation.config import DEFAULT_INSTRUCTIONS, ConversationConfi
 from antiphon.errors import ModelError
 from antiphon.inference.catalog import Kind
 from antiphon.inference.kokoro import LANGUAGES as KOKORO_LANGUAGES
+from antiphon.inference.vad import SileroDetector
 from antiphon.providers.base import ProviderInfo, TurnModel, VoiceDetector
 from antiphon.providers.scripted import ScriptedTurnModel, ScriptedVoiceDetector
 from antiphon.sessions.offer import UNBILLED, Assistant, Offer, Voice
@@ -28,15 +29,17 @@ from antiphon.turns.policy import TurnPolicy
 Report = Callable[[ModelProgress], None]
 Choices = dict[Spoken, tuple[ProviderChoice, ...]]
 """Who is still in question for each part, the preferred first."""
-Noticing = Literal["local", "loudness", "scripted"]
-"""How speech and the end of a turn are noticed: by models; by loudness, words and silence; or by loudness and the code
-that scripted callers speak in."""
+Noticing = Literal["local", "packaged", "scripted"]
+"""How speech and the end of a turn are noticed: by models for both; speech by the network that this package carries,
+ends by words and silence; or by loudness and the code that scripted callers speak in."""
 
 COMMON_LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "hi", "ja", "zh")
 """Shown when a recogniser knows dozens: those that the embedded voices speak, and a few more that it hears
 well."""
 
-NO_EAR = "onnxruntime, which runs the models that notice speech and judge turns, is not installed"
+NO_TURN_MODEL = (
+    "onnxruntime, which runs the model that judges by the sound whether a turn is over, is not installed"
+)
 
 log = logger(__name__)
 
@@ -109,7 +112,7 @@ def noticing(
         return settings.ear
     if all(chain[0].provider == "scripted" for chain in choices.values()):
         return "scripted"
-    return "local" if installed() else "loudness"
+    return "local" if installed() else "packaged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +137,18 @@ async def _open_providers(
     match noticing(settings, choices):
         case "local":
             ear = Ear(detector=local.voice_detector(), turn_model=local.turn_model(), depths=local.depths)
-        case "loudness":
-            log.warning("speech is noticed by its loudness", problem=NO_EAR)
-            ear = Ear(detector=ScriptedVoiceDetector(), turn_model=None, depths=local.depths)
+        case "packaged":
+            log.info("words and silence alone end a turn", reason=NO_TURN_MODEL)
+            ear = _packaged_ear(stack.enter_context(SileroDetector()))
         case "scripted":
             ear = Ear(detector=ScriptedVoiceDetector(), turn_model=ScriptedTurnModel(), depths=local.depths)
         case never:
             assert_never(never)
     return Chains(settings, adapters), ear
+
+
+def _packaged_ear(detector: SileroDetector) -> Ear:
+    return Ear(detector=detector, turn_model=None, depths=lambda: {"voice_detection": detector.depth})
 
 
 def _drop_choice(settings: Settings, choices: Choices, error: ModelError) -> None:

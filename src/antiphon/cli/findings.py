@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from antiphon.app.adapters import asks_vendors, check_choices
-from antiphon.app.assistant import NO_EAR, dispensable, first_choices, local_refs, noticing, others
+from antiphon.app.assistant import NO_TURN_MODEL, dispensable, first_choices, local_refs, noticing, others
 from antiphon.app.local import catalog_entry, check_memory, chosen_profile, model_store
 from antiphon.app.scripted import check_scripted
 from antiphon.cli.finding import Finding
@@ -121,12 +121,12 @@ def provider_findings(settings: Settings) -> Iterator[Finding]:
 
 def runtime_findings(settings: Settings) -> Iterator[Finding]:
     """Whether the libraries that run the embedded models are installed."""
-    if noticing(settings, first_choices(settings)) == "loudness":
+    if noticing(settings, first_choices(settings)) == "packaged":
         yield Finding(
             about="ear",
             level="note",
-            text=f"speech is noticed by its loudness, and words and silence alone end a turn: {NO_EAR}.",
-            advice="In noisy rooms better: pip install 'antiphon[local]', or the image of the kind `local`.",
+            text=f"words and silence alone end a turn: {NO_TURN_MODEL}.",
+            advice="Surer about pauses: pip install 'antiphon[local]', or the image of the kind `local`.",
         )
     needed = {
         module: extra

@@ -28,7 +28,7 @@ from antiphon.inference.piper import PiperVoice
 from antiphon.inference.smart_turn import SmartTurn
 from antiphon.inference.speech import Voice
 from antiphon.inference.store import ModelFiles
-from antiphon.inference.vad import SileroDetector
+from antiphon.inference.vad import SileroDetector, on_onnxruntime
 from antiphon.inference.whisper import WhisperModel
 from antiphon.providers.base import (
     LanguageModel,
@@ -199,7 +199,7 @@ class LocalRuntimes:
         threads = self._config.run_threads
         match model.kind:
             case "vad":
-                return self._keep(SileroDetector(model.main))
+                return self._keep(SileroDetector(on_onnxruntime(model.main)))
             case "turn":
                 return self._keep(SmartTurn(model.main))
             case "asr":

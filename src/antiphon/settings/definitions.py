@@ -118,8 +118,8 @@ class Settings(BaseModel):
     ear: Literal["auto", "local", "scripted"] = setting(
         "auto",
         "Who notices speech and the end of a turn: the embedded models (`local`), or a loudness "
-        "threshold (`scripted`). `auto` is `scripted` when asr, llm and tts all are, and loudness, words and silence "
-        "where onnxruntime is not installed, as in the `slim` image.",
+        "threshold (`scripted`). `auto` is `scripted` when asr, llm and tts all are; where onnxruntime is not "
+        "installed, as in the `slim` image, Silero VAD notices speech all the same, and words and silence end a turn.",
         group="Models",
     )
     models: Folder = setting(
