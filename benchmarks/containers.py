@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from benchmarks.vendor_servers.process import vendor
 from tests.deploy.docker import SCRIPTED, Stack, antiphon, container, free_port, log_has, run, stack, state
 
 CALLERS = 50
+SPEECH = sorted((Path(__file__).resolve().parent.parent / "tests" / "speech" / "callers").glob("q0*.wav"))
+"""Turns without a pause inside: whether one is over is told by their words, too, and what the vendor here hears is not
+theirs."""
 LOCAL_MOST_S = 150.0
 """Longer than the embedded models may take: then what is wrong is looked at, not waited for."""
 LAG_METRIC = "antiphon_event_loop_delay_seconds"
@@ -117,16 +121,24 @@ def host_address() -> str:
 
 def density(folder: Path, quick: bool) -> list[Row]:
     """Fifty conversations in one container of 512 MB and one processor as it comes, through nginx, against one alone;
-    the providers are over the network, asked by the adapters that ask the real ones."""
+    people's voices, noticed as on any server; the providers are over the network, asked by the adapters that ask the
+    real ones."""
     minutes = 0.6 if quick else 3.0
+    voices = folder / "voices"
+    voices.mkdir()
+    for file in SPEECH:
+        shutil.copy(file, voices)
+    talk = ("--mix", "talk=1", "--speech", str(voices))
     with (
         vendor(host_address()) as settings,
-        stack(folder, up=True, ANTIPHON_OPERATOR_TOKEN=OPERATOR, **settings) as made,
+        stack(
+            folder, up=True, ANTIPHON_OPERATOR_TOKEN=OPERATOR, **settings | {"ANTIPHON_EAR": "auto"}
+        ) as made,
     ):
         [name] = made.containers("assistant")
-        alone = made.load("--callers", "1", "--mix", "talk=1", minutes=minutes)
+        alone = made.load("--callers", "1", *talk, minutes=minutes)
         before = _buckets(name, LAG_METRIC)
-        crowd = made.load("--callers", str(CALLERS), "--mix", "talk=1", "--ramp", "10", minutes=minutes)
+        crowd = made.load("--callers", str(CALLERS), *talk, "--ramp", "10", minutes=minutes)
         lag = _p99(before, _buckets(name, LAG_METRIC))
         account = state(name)
         peak = _peak_memory(name)
