@@ -87,7 +87,7 @@ def test_a_domain_that_is_no_name_is_told_by_who_reads_it(tmp_path: Path) -> Non
 NGINX_SETTINGS = {
     "DOMAIN": "localhost", "HTTPS_PORT": "443", "RESOLVER": "127.0.0.11", "OPERATOR_NETWORK": "127.0.0.1/32",
     "HSTS_SECONDS": "0", "CONNECTIONS_PER_ADDRESS": "50", "REQUESTS_PER_SECOND": "20", "TICKETS_PER_SECOND": "5",
-    "CERTIFICATE_CHECK_SECONDS": "30",
+    "CERTIFICATE_CHECK_SECONDS": "30", "PROXY_NETWORK": "", "PROXY_HEADER": "X-Forwarded-For",
 }  # fmt: skip
 
 
@@ -109,7 +109,11 @@ def last_words_of_nginx(**settings: str) -> str:
 
 def test_nginx_takes_what_the_guide_writes() -> None:
     """Several networks, both kinds of addresses; what it lacks then is a certificate."""
-    assert "no certificate" in last_words_of_nginx(OPERATOR_NETWORK="198.51.100.7/32,2001:db8::/32, 10.0.0.1")
+    assert "no certificate" in last_words_of_nginx(
+        OPERATOR_NETWORK="198.51.100.7/32,2001:db8::/32, 10.0.0.1",
+        PROXY_NETWORK="173.245.48.0/20,2400:cb00::/32",
+        PROXY_HEADER="CF-Connecting-IP",
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,8 @@ def test_nginx_takes_what_the_guide_writes() -> None:
     [
         ("OPERATOR_NETWORK", "foo", "no network; expected such as 198.51.100.7/32"),
         ("OPERATOR_NETWORK", "10.0.0.0/8,300.1.1.1", "no network"),
+        ("PROXY_NETWORK", "cloudflare", "no network; expected such as 173.245.48.0/20"),
+        ("PROXY_HEADER", "X Forwarded For", "no name of a header"),
         ("REQUESTS_PER_SECOND", "0.5", "no whole number; expected one like 20"),
         ("TICKETS_PER_SECOND", "0", "too small; expected 1 or more"),
         ("CONNECTIONS_PER_ADDRESS", "many", "no whole number"),
