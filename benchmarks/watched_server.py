@@ -25,6 +25,7 @@ from antiphon.app import build_application
 from antiphon.conversation.events import Event, ReplyDone
 from antiphon.server.serving import Server
 from antiphon.settings import load_settings
+from antiphon.telemetry.day_files import DayFiles
 from antiphon.telemetry.gathered import Gathered
 from antiphon.telemetry.keeping import Keeper
 from antiphon.telemetry.logs import configure_logs
@@ -33,12 +34,14 @@ from antiphon.telemetry.recent import Recent
 from antiphon.usage.allowance import BudgetAllowance
 from antiphon.usage.bookkeeper import Bookkeeper
 from antiphon.usage.sqlite_books import SqliteBooks
+from antiphon.usage.writer import LedgerWriter
 
 WATCHING: tuple[tuple[type, tuple[str, ...]], ...] = (
     (Gathered, ("opened", "told", "closed", "refused", "pass_on")),
     (Metrics, ("opened", "told", "closed", "refused")),
     (Recent, ("opened", "told", "closed", "refused", "sample")),
     (Bookkeeper, ("opened", "told", "closed", "refused", "released", "cost", "run", "_refresh")),
+    (LedgerWriter, ("run",)),
     (BudgetAllowance, ("opened", "told", "closed", "refused", "reserve", "settle", "cheaper", "refusal")),
     (Keeper, ("write",)),
 )
@@ -46,7 +49,7 @@ WATCHING: tuple[tuple[type, tuple[str, ...]], ...] = (
 
 IN_THREADS: tuple[tuple[type, tuple[str, ...]], ...] = (
     (SqliteBooks, ("_work", "_sync")),
-    (Keeper, ("_append",)),
+    (DayFiles, ("append",)),
 )
 
 LOOKS = 100_000
