@@ -218,11 +218,13 @@ async def test_half_a_sentence_is_not_kept() -> None:
     assert not (await say(tts, "One moment.")).attempts[0].cached
 
 
+def named(text: str) -> Utterance:
+    """It, in the one voice there is."""
+    return Utterance(provider="p", voice="", language="en", speed=1.0, text=text)
+
+
 def test_memory_is_bounded_and_what_was_used_last_stays() -> None:
     cache = SpeechCache(max_bytes=1000)
-
-    def named(text: str) -> Utterance:
-        return Utterance(provider="p", voice="", language="en", speed=1.0, text=text)
 
     chunk = SpeechChunk(pcm=bytes(400))
     cache.put(named("one"), [chunk])
@@ -238,9 +240,6 @@ def test_memory_is_bounded_and_what_was_used_last_stays() -> None:
 
 def test_other_texts_have_what_the_stock_leaves() -> None:
     cache = SpeechCache(max_bytes=1000)
-
-    def named(text: str) -> Utterance:
-        return Utterance(provider="p", voice="", language="en", speed=1.0, text=text)
 
     chunk = SpeechChunk(pcm=bytes(400))
     cache.put(named("other"), [chunk])
